@@ -1,0 +1,42 @@
+# make dashboard   installs what is needed and starts the finished dashboard (test9)
+# make test        installs what the tests need, a browser included, and runs them all
+# make bench       measures the speed, with the rivals in the same run
+# make screenshots takes the README's pictures afresh
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: dashboard test bench screenshots clean
+
+dashboard: .venv/installed
+	cd test9 && ../$(BIN)/python server.py
+
+test: .venv/installed-test
+	$(BIN)/python -m tests.browser
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+bench: .venv/installed-bench
+	$(BIN)/python -m tests.browser
+	$(BIN)/python -m tests.benchmarks
+
+screenshots: .venv/installed-test
+	$(BIN)/python -m tests.browser
+	$(BIN)/python -m tests.screenshots
+
+clean:
+	rm -rf .venv *.egg-info .pytest_cache .ruff_cache
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+.venv/installed-test: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test]"
+	touch $@
+
+.venv/installed-bench: .venv/installed-test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[bench]"
+	touch $@

@@ -1,0 +1,60 @@
+"""The log of a run: what test5 shows in full."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+
+# How many bytes may wait for a disk that refuses them: 16 MiB, hours of readings at the usual rates.
+MAX_UNWRITTEN = 2**24
+
+
+class Log:
+    """One new CSV file for this run, `logs/START.csv`, with the header `seq,time_ns,` and the fields.
+
+    A row is with the operating system when `write()` returns, so a killed server loses at most the row it
+    was writing. A disk that refuses a row is no exception but the state `error`; the rows it refuses wait in
+    memory, up to `MAX_UNWRITTEN` bytes, and are written in order as soon as it takes them. Rows beyond that
+    are left out, which shows in the numbers of the rows around them.
+
+    Args:
+        folder: where the file goes; made if it does not exist.
+        fields: the names of the sensor's fields.
+
+    Attributes:
+        error: what is wrong with the log, in words for the reader, or None.
+    """
+
+    def __init__(self, folder: Path, fields: Iterable[str]) -> None:
+        self.folder = folder
+        self.file: BinaryIO | None = None
+        self.error: str | None = None
+        self.unwritten = bytearray()
+        self.write("seq", "time_ns", fields)
+
+    def write(self, seq: int | str, time_ns: int | str, values: Iterable[object]) -> None:
+        """Append a row.
+
+        Args:
+            seq: the number of the reading, counted from 1.
+            time_ns: when it was taken, in nanoseconds of Unix time.
+            values: the value of each field, in the order of the header.
+        """
+        if len(self.unwritten) < MAX_UNWRITTEN:
+            self.unwritten += f"{seq},{time_ns},{','.join(map(str, values))}\n".encode()
+        try:
+            if self.file is None:
+                self.folder.mkdir(exist_ok=True)
+                name = datetime.now().strftime("%Y-%m-%dT%H-%M-%S.%f.csv")
+                # Mode "x" makes a new file, never an earlier run's; unbuffered, nothing waits in Python.
+                self.file = (self.folder / name).open("xb", buffering=0)
+                print(f"Logging to {self.folder.name}/{name}")
+            # A write may take only a part of a row. The rest of it goes first next time.
+            while self.unwritten:
+                del self.unwritten[: self.file.write(self.unwritten)]
+            problem = None
+        except OSError as error:
+            problem = f"ERROR: cannot write the log: {error.strerror}"
+        if problem != self.error:
+            print(problem or "OK: the log is written again")
+            self.error = problem

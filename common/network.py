@@ -1,0 +1,75 @@
+"""The addresses of this machine, and how to tell them to the reader."""
+
+import argparse
+import ipaddress
+import socket
+import sys
+
+import psutil
+import segno
+from websockets.asyncio.server import Server
+
+
+def lan_addresses() -> list[str]:
+    """Return the IPv4 addresses at which other devices reach this machine, the likeliest first.
+
+    The likeliest is the one that the operating system would use to reach the world. Addresses of this
+    machine alone (127.x.x.x) and those that a device gives itself for want of a network (169.254.x.x)
+    are left out. Without a network the list is empty.
+    """
+    addresses = []
+    state = psutil.net_if_stats()
+    for interface, entries in psutil.net_if_addrs().items():
+        if interface in state and not state[interface].isup:
+            continue
+        for entry in entries:
+            if entry.family == socket.AF_INET:
+                address = ipaddress.ip_address(entry.address)
+                if not address.is_loopback and not address.is_link_local:
+                    addresses.append(entry.address)
+    likeliest = _address_of_default_route()
+    return sorted(dict.fromkeys(addresses), key=lambda address: address != likeliest)
+
+
+def _address_of_default_route() -> str | None:
+    """Ask the routing table; connecting a UDP socket chooses a source address and sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("198.51.100.1", 9))  # an address kept for documentation, RFC 5737
+        except OSError:
+            return None
+        return probe.getsockname()[0]
+
+
+def announce(server: Server, options: argparse.Namespace, *, serves_page: bool = False) -> None:
+    """Print where the server listens, and what to open or type here and on another device.
+
+    Args:
+        server: a server that accepts connections.
+        options: what `common.options.parse_options` returned.
+        serves_page: whether the server serves its page itself. Then the addresses are ones for the
+            browser's address bar, and a QR code of the one for other devices follows.
+    """
+    port = server.sockets[0].getsockname()[1]
+    if options.host is None:
+        here, others = "localhost", lan_addresses()
+        print(f"Listening on port {port} of every network interface (Ctrl-C stops)")
+    else:
+        here, others = options.host, []
+        print(f"Listening on {options.host}, port {port} (Ctrl-C stops)")
+
+    def shown(host: str) -> str:
+        if serves_page:
+            return f"http://{host}:{port}/"
+        return host if port == 5678 else f"{host}:{port}"
+
+    what = "open" if serves_page else "server address"
+    print(f"  On this device, {what}: {shown(here)}")
+    for address in others:
+        print(f"  On other devices, {what}: {shown(address)}")
+    if options.host is None and not others:
+        print("  This machine has no network now; other devices cannot connect")
+    if serves_page and others:
+        # Half blocks draw two modules a character; error correction "l" keeps the code small.
+        segno.make(shown(others[0]), error="l", micro=False).terminal(out=sys.stdout, compact=True)
+    sys.stdout.flush()

@@ -1,0 +1,55 @@
+"""The options that every server from test3 on understands."""
+
+import argparse
+from collections.abc import Sequence
+
+
+def parse_options(description: str, *, sensors: Sequence[str] = (), rate: float = 20.0) -> argparse.Namespace:
+    """Read the options on the command line.
+
+    Args:
+        description: the server's docstring; its first line is shown by `--help`.
+        sensors: the names that `--sensor` takes, the default first. With none, the server
+            has no sensor, and no `--sensor`, `--rate` and `--seed` either.
+        rate: the default of `--rate`, in readings a second.
+
+    Returns:
+        `host` (str, or None for every network interface), `port` (int), and for a server with
+        a sensor `sensor` (str), `rate` (float, readings a second) and `seed` (int or None).
+
+    Raises:
+        SystemExit: after `--help`, or with a message when an option is wrong.
+    """
+    parser = argparse.ArgumentParser(description=description.strip().splitlines()[0])
+    parser.add_argument(
+        "--host",
+        default=None,
+        help="the address to listen on; without it, every network interface of this machine; "
+        "with 'localhost', only programs on this machine can connect",
+    )
+    parser.add_argument("--port", type=_port, default=5678, help="the port to listen on (%(default)s)")
+    if sensors:
+        parser.add_argument(
+            "--sensor", choices=sensors, default=sensors[0], help="what to read (%(default)s)"
+        )
+        parser.add_argument(
+            "--rate", type=_rate, default=rate, help="the sample rate, in readings a second (%(default)g)"
+        )
+        parser.add_argument(
+            "--seed", type=int, help="make a simulated sensor give the same readings in every run"
+        )
+    return parser.parse_args()
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{port} is not a port; use 1024 to 65535, or 0 for any free one")
+    return port
+
+
+def _rate(text: str) -> float:
+    rate = float(text)
+    if not 0 < rate <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text} is not a sample rate; use more than 0 and at most 10000")
+    return rate

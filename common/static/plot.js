@@ -1,0 +1,122 @@
+// A live plot of the last minute, one line a field: what test6 shows in full, with gaps and lines to hide.
+
+const WINDOW = 60;
+
+// figure: the element to fill. fields: the unit of each field by its name. onDraw: called after each drawing,
+// which is at most once per animation frame.
+function createPlot(figure, fields, onDraw) {
+  const names = Object.keys(fields);
+  const units = [...new Set(Object.values(fields))].join(", ");
+
+  // The plot takes its data by columns: the times in seconds, then the values of each field.
+  let columns = [[], ...names.map(() => [])];
+  let drawing = false;
+
+  // Colours come from the style sheet, anew at each drawing, because people switch between light and dark.
+  const colour = (name) => getComputedStyle(figure).getPropertyValue(name);
+  const axis = { stroke: () => colour("--muted"), grid: { stroke: () => colour("--line"), width: 1 } };
+  const time = (seconds) => new Date(seconds * 1000).toLocaleTimeString("en-GB");
+  const plot = new uPlot(
+    {
+      width: figure.clientWidth,
+      height: figure.clientHeight,
+      padding: [16, 32, 0, 0],
+      legend: { show: false },
+      cursor: { show: false },
+      scales: { x: { range: (plot, oldest, newest) => [newest - WINDOW, newest] } },
+      axes: [
+        { ...axis, ticks: axis.grid, values: (plot, times) => times.map(time) },
+        { ...axis, ticks: axis.grid, size: 56, label: names.length === 1 ? `${names[0]} (${units})` : units, labelSize: 20 },
+      ],
+      series: [
+        {},
+        ...names.map((name, index) => ({
+          label: name,
+          stroke: () => colour(`--series-${(index % 4) + 1}`),
+          width: 2,
+          points: { show: false },
+        })),
+      ],
+    },
+    columns,
+    figure,
+  );
+  const resizing = new ResizeObserver(() => plot.setSize({ width: figure.clientWidth, height: figure.clientHeight }));
+  resizing.observe(figure);
+  const scheme = matchMedia("(prefers-color-scheme: dark)");
+  const recolour = () => plot.redraw();
+  scheme.addEventListener("change", recolour);
+
+  // However much arrives before the screen is drawn next, the plot is drawn once.
+  function draw() {
+    if (drawing) return;
+    drawing = true;
+    requestAnimationFrame(() => {
+      drawing = false;
+      plot.setData(columns);
+      onDraw();
+    });
+  }
+
+  return {
+    // Adds a reading: its time in seconds, and the values in the order of the fields.
+    add(time, values) {
+      // A clock that was set back would make the line run backwards, so the picture begins anew.
+      if (time < columns[0].at(-1)) columns = columns.map(() => []);
+      columns[0].push(time);
+      values.forEach((value, index) => columns[index + 1].push(value));
+      // What has left the window is forgotten, ten seconds' worth at a time, or the page would grow for ever.
+      if (time - columns[0][0] > WINDOW + 10) {
+        const old = columns[0].findIndex((other) => other >= time - WINDOW);
+        for (const column of columns) column.splice(0, old);
+      }
+      draw();
+    },
+
+    // Ends the lines here: the next reading begins new ones, and nothing is drawn in between.
+    gap() {
+      if (columns[0].length === 0 || columns[1].at(-1) === null) return;
+      columns[0].push(columns[0].at(-1));
+      for (const column of columns.slice(1)) column.push(null);
+    },
+
+    show(index, visible) {
+      plot.setSeries(index + 1, { show: visible });
+    },
+
+    destroy() {
+      resizing.disconnect();
+      scheme.removeEventListener("change", recolour);
+      plot.destroy();
+    },
+  };
+}
+
+// The legend: for each field its name, its latest value and its unit, as a button that hides its line.
+// list: the <ul> to fill. Returns a function that shows the latest values, in the order of the fields.
+function createLegend(list, fields, plot) {
+  const values = [];
+  const items = Object.entries(fields).map(([name, unit], index) => {
+    const button = document.createElement("button");
+    button.className = "field";
+    button.style.setProperty("--color", `var(--series-${(index % 4) + 1})`);
+    button.setAttribute("aria-pressed", "true");
+    for (const [part, text] of [["name", name], ["value", "–"], ["unit", ` ${unit}`]]) {
+      const span = document.createElement("span");
+      span.className = part;
+      span.textContent = text;
+      button.append(span);
+      if (part === "value") values.push(span);
+    }
+    button.onclick = () => {
+      const visible = button.getAttribute("aria-pressed") === "false";
+      button.setAttribute("aria-pressed", visible);
+      plot.show(index, visible);
+    };
+    const item = document.createElement("li");
+    item.append(button);
+    return item;
+  });
+  list.replaceChildren(...items);
+  return (latest) => latest.forEach((value, index) => (values[index].textContent = value));
+}

@@ -1,0 +1,139 @@
+"""Step 5: many clients share one acquisition, and every reading is logged.
+
+Run:  python server.py      then open client.html in several tabs or on several devices.
+New:  one acquisition task, whoever is connected; broadcast; a log that never loses or overwrites.
+"""
+
+import asyncio
+import itertools
+import time
+from datetime import datetime
+from pathlib import Path
+
+from websockets.asyncio.server import broadcast, serve
+from websockets.exceptions import ConnectionClosed
+
+from common.network import announce
+from common.options import parse_options
+from common.running import run
+from common.sensors import SENSORS
+
+SEND_EVERY = 4  # of the logged readings, clients get every fourth
+MAX_BACKLOG = 2**20  # bytes that may wait for one client before it is cut off
+MAX_UNWRITTEN = 2**24  # bytes that may wait for the disk
+
+options = parse_options(__doc__, sensors=["thermometer", "processor"], rate=20)
+sensor = SENSORS[options.sensor](options.rate, options.seed)
+running = asyncio.Event()
+clients = {"/control": set(), "/data": set()}
+
+
+class Log:
+    """One new CSV file for this run. What write() is given is with the operating system when it returns."""
+
+    def __init__(self, folder, fields):
+        self.folder, self.file, self.error = folder, None, None
+        self.unwritten = bytearray()
+        self.write("seq", "time_ns", fields)
+
+    def write(self, seq, time_ns, values):
+        # While the disk refuses, rows wait here for it, but not without limit: memory is no disk.
+        if len(self.unwritten) < MAX_UNWRITTEN:
+            self.unwritten += f"{seq},{time_ns},{','.join(map(str, values))}\n".encode()
+        try:
+            if self.file is None:
+                self.folder.mkdir(exist_ok=True)
+                name = datetime.now().strftime("%Y-%m-%dT%H-%M-%S.%f.csv")
+                # Mode "x" makes a new file, never an earlier run's; unbuffered, nothing waits in Python.
+                self.file = (self.folder / name).open("xb", buffering=0)
+                print(f"Logging to {self.folder.name}/{name}")
+            # A write may take only a part of a row. The rest of it goes first next time.
+            while self.unwritten:
+                del self.unwritten[: self.file.write(self.unwritten)]
+            problem = None
+        except OSError as error:
+            problem = f"ERROR: cannot write the log: {error.strerror}"
+        if problem != self.error:
+            print(problem or "OK: the log is written again")
+            self.error = problem
+
+
+async def acquire():
+    """Read the sensor while the acquisition runs. The only task that does, however many clients there are."""
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    for seq in itertools.count(1):
+        if not running.is_set():
+            await running.wait()
+            due = loop.time()
+        values, time_ns = sensor.read(), time.time_ns()
+        error_before = log.error
+        log.write(seq, time_ns, values)
+        if log.error != error_before:
+            send_to_all("/control", log.error or "OK: the log is written again")
+        if seq % SEND_EVERY == 1:
+            send_to_all("/data", f"{values[0]}")
+        # Sleeping until the next is due, not for a fixed time, keeps the sample rate whatever the rest took.
+        due += 1 / options.rate
+        await asyncio.sleep(due - loop.time())
+
+
+def send_to_all(role, message):
+    # broadcast() waits for nobody. What a slow client has not taken yet piles up in memory instead, so a
+    # client that lets too much pile up has to go.
+    broadcast(clients[role], message)
+    for connection in clients[role]:
+        if connection.transport.get_write_buffer_size() > MAX_BACKLOG:
+            print("Cut off a client that does not read what it is sent")
+            connection.transport.abort()
+
+
+async def handler(connection):
+    role = connection.request.path.partition("?")[0]
+    if role not in clients:
+        print(f"Refused a client with the path {role[:100]!r}")
+        await connection.close(1008, "the path must be /control or /data")
+        return
+    print(f"Hello, client ({role})")
+    clients[role].add(connection)
+    try:
+        if log.error and role == "/control":
+            await connection.send(log.error)
+        async for message in connection:
+            print(f"Received {message[:100]!r}")
+            await connection.send(obey(role, message))
+            # A client that floods this loop must not keep it from the others.
+            await asyncio.sleep(0)
+    except ConnectionClosed:
+        # The client left without a goodbye: it crashed, or its network failed.
+        pass
+    finally:
+        clients[role].discard(connection)
+        print(f"Bye, client ({role})")
+
+
+def obey(role, command):
+    if role == "/data":
+        return "ERROR: this is the data socket; send commands on the control socket"
+    if command == "START":
+        running.set()
+        return "OK: started"
+    if command == "STOP":
+        running.clear()
+        return "OK: stopped"
+    return f"ERROR: unknown command {command[:40]!r}; try START or STOP"
+
+
+async def main():
+    # Compression would take more time than it saves on messages this short. The library's own limit on
+    # waiting bytes is raised to ours, because above it even its keepalive waits for the slow client.
+    server = await serve(handler, options.host, options.port, compression=None, write_limit=MAX_BACKLOG)
+    announce(server, options)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(acquire())
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    log = Log(Path(__file__).parent / "logs", sensor.fields)
+    run(main(), options)

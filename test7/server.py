@@ -1,0 +1,96 @@
+"""Step 7: Start and Stop buttons that show the same on every page.
+
+Run:  python server.py      then open client.html in several tabs or on several devices.
+New:  the server tells every client its state: on connecting, and whenever it changes.
+"""
+
+import asyncio
+from pathlib import Path
+
+from websockets.asyncio.server import serve
+from websockets.exceptions import ConnectionClosed
+
+from common.clients import MAX_BACKLOG, send_to_all
+from common.log import Log
+from common.network import announce
+from common.options import parse_options
+from common.running import run
+from common.sampling import readings
+from common.sensors import SENSORS
+
+SEND_EVERY = 4  # of the logged readings, clients get every fourth
+
+options = parse_options(__doc__, sensors=["thermometer", "processor"], rate=20)
+sensor = SENSORS[options.sensor](options.rate, options.seed)
+((name, unit),) = sensor.fields.items()
+running = asyncio.Event()
+clients = {"/control": set(), "/data": set()}
+
+
+async def acquire():
+    async for seq, time_ns, values in readings(sensor, options.rate, running):
+        error_before = log.error
+        log.write(seq, time_ns, values)
+        if log.error != error_before:
+            send_to_all(clients["/control"], log.error or "OK: the log is written again")
+        if seq % SEND_EVERY == 1:
+            send_to_all(clients["/data"], f"{values[0]}")
+
+
+async def handler(connection):
+    role = connection.request.path.partition("?")[0]
+    if role not in clients:
+        print(f"Refused a client with the path {role[:100]!r}")
+        await connection.close(1008, "the path must be /control or /data")
+        return
+    print(f"Hello, client ({role})")
+    clients[role].add(connection)
+    try:
+        if role == "/control":
+            # A page that is opened late needs what the others have been told.
+            await connection.send(f"FIELD {name} {unit}")
+            await connection.send(state())
+            if log.error:
+                await connection.send(log.error)
+        async for message in connection:
+            print(f"Received {message[:100]!r}")
+            await connection.send(obey(role, message))
+            # A client that floods this loop must not keep it from the others.
+            await asyncio.sleep(0)
+    except ConnectionClosed:
+        # The client left without a goodbye: it crashed, or its network failed.
+        pass
+    finally:
+        clients[role].discard(connection)
+        print(f"Bye, client ({role})")
+
+
+def obey(role, command):
+    if role == "/data":
+        return "ERROR: this is the data socket; send commands on the control socket"
+    if command == "START":
+        running.set()
+        send_to_all(clients["/control"], state())
+        return "OK: started"
+    if command == "STOP":
+        running.clear()
+        send_to_all(clients["/control"], state())
+        return "OK: stopped"
+    return f"ERROR: unknown command {command[:40]!r}; try START or STOP"
+
+
+def state():
+    return "STATE running" if running.is_set() else "STATE stopped"
+
+
+async def main():
+    server = await serve(handler, options.host, options.port, compression=None, write_limit=MAX_BACKLOG)
+    announce(server, options)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(acquire())
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    log = Log(Path(__file__).parent / "logs", sensor.fields)
+    run(main(), options)

@@ -1,0 +1,1 @@
+"""Browser tests, one module a step."""
