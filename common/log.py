@@ -3,14 +3,14 @@
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 # How many bytes may wait for a disk that refuses them: 16 MiB, hours of readings at the usual rates.
 MAX_UNWRITTEN = 2**24
 
 
 class Log:
-    """One new CSV file for this run, `logs/START.csv`, with the header `seq,time_ns,` and the fields.
+    """One new CSV file for this run, named by the time of its first row, with a header.
 
     A row is with the operating system when `write()` returns, so a killed server loses at most the row it
     was writing. A disk that refuses a row is no exception but the state `error`; the rows it refuses wait in
@@ -29,10 +29,16 @@ class Log:
         self.folder = folder
         self.file: BinaryIO | None = None
         self.error: str | None = None
-        self.unwritten = bytearray()
-        self.write("seq", "time_ns", fields)
+        self.unwritten = bytearray(f"seq,time_ns,{','.join(fields)}\n".encode())
 
-    def write(self, seq: int | str, time_ns: int | str, values: Iterable[object]) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.file:
+            self.file.close()
+
+    def write(self, seq: int, time_ns: int, values: Iterable[float]) -> None:
         """Append a row.
 
         Args:

@@ -33,8 +33,14 @@ class Log:
 
     def __init__(self, folder, fields):
         self.folder, self.file, self.error = folder, None, None
-        self.unwritten = bytearray()
-        self.write("seq", "time_ns", fields)
+        self.unwritten = bytearray(f"seq,time_ns,{','.join(fields)}\n".encode())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.file:
+            self.file.close()
 
     def write(self, seq, time_ns, values):
         # While the disk refuses, rows wait here for it, but not without limit: memory is no disk.
@@ -135,5 +141,5 @@ async def main():
 
 
 if __name__ == "__main__":
-    log = Log(Path(__file__).parent / "logs", sensor.fields)
-    run(main(), options)
+    with Log(Path(__file__).parent / "logs", sensor.fields) as log:
+        run(main(), options)

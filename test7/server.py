@@ -92,5 +92,5 @@ async def main():
 
 
 if __name__ == "__main__":
-    log = Log(Path(__file__).parent / "logs", sensor.fields)
-    run(main(), options)
+    with Log(Path(__file__).parent / "logs", sensor.fields) as log:
+        run(main(), options)

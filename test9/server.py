@@ -138,5 +138,5 @@ async def main():
 
 
 if __name__ == "__main__":
-    log = Log(HERE / "logs", sensor.fields)
-    run(main(), options)
+    with Log(HERE / "logs", sensor.fields) as log:
+        run(main(), options)
