@@ -7,7 +7,6 @@ import sys
 
 import psutil
 import segno
-from websockets.asyncio.server import Server
 
 
 def lan_addresses() -> list[str]:
@@ -41,16 +40,17 @@ def _address_of_default_route() -> str | None:
         return probe.getsockname()[0]
 
 
-def announce(server: Server, options: argparse.Namespace, *, serves_page: bool = False) -> None:
+def announce(options: argparse.Namespace, *, serves_page: bool = False) -> None:
     """Print where the server listens, and what to open or type here and on another device.
 
+    Call it once connections are accepted.
+
     Args:
-        server: a server that accepts connections.
         options: what `common.options.parse_options` returned.
         serves_page: whether the server serves its page itself. Then the addresses are ones for the
             browser's address bar, and a QR code of the one for other devices follows.
     """
-    port = server.sockets[0].getsockname()[1]
+    port = options.port
     if options.host is None:
         here, others = "localhost", lan_addresses()
         print(f"Listening on port {port} of every network interface (Ctrl-C stops)")

@@ -43,8 +43,8 @@ def parse_options(description: str, *, sensors: Sequence[str] = (), rate: float 
 
 def _port(text: str) -> int:
     port = int(text)
-    if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError(f"{port} is not a port; use 1024 to 65535, or 0 for any free one")
+    if not 1 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{port} is not a port; use 1024 to 65535")
     return port
 
 

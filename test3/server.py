@@ -41,7 +41,7 @@ async def main():
     # Steps 1 and 2 listened on "localhost", which no other device can reach. The host None, the default
     # of --host, means every network interface of this machine.
     server = await serve(handler, options.host, options.port)
-    announce(server, options)
+    announce(options)
     await server.serve_forever()
 
 

@@ -85,7 +85,7 @@ async def send_readings(connection):
 
 async def main():
     server = await serve(handler, options.host, options.port)
-    announce(server, options)
+    announce(options)
     await server.serve_forever()
 
 

@@ -134,7 +134,7 @@ async def main():
     # Compression would take more time than it saves on messages this short. The library's own limit on
     # waiting bytes is raised to ours, because above it even its keepalive waits for the slow client.
     server = await serve(handler, options.host, options.port, compression=None, write_limit=MAX_BACKLOG)
-    announce(server, options)
+    announce(options)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(acquire())
         await server.serve_forever()

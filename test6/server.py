@@ -74,7 +74,7 @@ def obey(role, command):
 
 async def main():
     server = await serve(handler, options.host, options.port, compression=None, write_limit=MAX_BACKLOG)
-    announce(server, options)
+    announce(options)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(acquire())
         await server.serve_forever()

@@ -86,7 +86,7 @@ def state():
 
 async def main():
     server = await serve(handler, options.host, options.port, compression=None, write_limit=MAX_BACKLOG)
-    announce(server, options)
+    announce(options)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(acquire())
         await server.serve_forever()

@@ -130,7 +130,7 @@ async def main():
         compression=None,
         write_limit=MAX_BACKLOG,
     )
-    announce(server, options, serves_page=True)
+    announce(options, serves_page=True)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(send_heartbeat())
         tasks.create_task(acquire())

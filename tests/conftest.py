@@ -1,0 +1,155 @@
+"""Fixtures: servers as processes, and pages in a real browser."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests.browser import LAUNCH_ARGS, find_browser
+from tests.support import ROOT, Logs, Server, Step, free_port, wait_until
+
+# Keeps every plot that a page makes, so that a test can ask what is drawn.
+REMEMBER_PLOTS = """
+window.plots = [];
+let uPlotOfPage;
+Object.defineProperty(window, "uPlot", {
+  get: () => uPlotOfPage,
+  set: (value) => {
+    uPlotOfPage = new Proxy(value, {
+      construct(target, args) {
+        const plot = new target(...args);
+        window.plots.push(plot);
+        return plot;
+      },
+    });
+  },
+});
+"""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.browser_path = find_browser()
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(pytestconfig: pytest.Config, browser_type_launch_args: dict) -> dict:
+    assert pytestconfig.browser_path, "no browser; run: python -m tests.browser"
+    return browser_type_launch_args | {"executable_path": pytestconfig.browser_path, "args": LAUNCH_ARGS}
+
+
+@pytest.fixture
+def step(request: pytest.FixtureRequest) -> Step:
+    """The step that the test's class is about."""
+    return Step(request.cls.step)
+
+
+@pytest.fixture
+def start_server(step: Step) -> Iterator[Callable[..., Server]]:
+    """Start the step's server with these options; at the end of the test it is stopped with Ctrl-C."""
+    servers: list[Server] = []
+    logs = Logs(step.folder)
+
+    def start(*options: str, prefix: tuple[str, ...] = ()) -> Server:
+        server = Server(step.folder, *options, prefix=prefix)
+        server.logs = logs
+        servers.append(server)
+        server.wait_listening()
+        return server
+
+    yield start
+    try:
+        for server in servers:
+            server.stop()
+    finally:
+        for server in servers:
+            if server.process.returncode is None:
+                server.kill()
+        logs.remove()
+
+
+@pytest.fixture
+def server(start_server: Callable[..., Server]) -> Server:
+    return start_server()
+
+
+class Pages:
+    """Opens pages, each in a browser window of its own, and notes every error in their consoles."""
+
+    def __init__(self, browser: Browser, step: Step) -> None:
+        self.browser, self.step = browser, step
+        self.contexts: list[BrowserContext] = []
+        self.errors: list[str] = []
+        self.errors_are_expected = False
+
+    def open(self, url: str | None = None, **options: object) -> Page:
+        """Open the step's page, or another address, and leave it as a reader first sees it."""
+        context = self.browser.new_context(**options)
+        self.contexts.append(context)
+        context.add_init_script(REMEMBER_PLOTS)
+        context.on("weberror", lambda error: self.errors.append(str(error.error)))
+        context.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        page.goto(url or self.step.url)
+        return page
+
+    def connect(self, url: str | None = None, **options: object) -> Page:
+        """Open the page and connect it to the server."""
+        page = self.open(url, **options)
+        if self.step.number >= 3:
+            page.get_by_role("button", name="Connect").click()
+        expect(page.get_by_role("status")).to_contain_text("Connected to", timeout=10_000)
+        return page
+
+    def command(self, page: Page, text: str) -> None:
+        """Give a command as a person does: by typing it, or with the button from step 7 on."""
+        if self.step.number >= 7:
+            page.get_by_role("button", name=text.capitalize(), exact=True).click()
+        else:
+            page.get_by_role("textbox", name="Command").fill(text)
+            page.get_by_role("button", name="Send").click()
+
+
+@pytest.fixture
+def pages(browser: Browser, step: Step, start_server: object) -> Iterator[Pages]:
+    pages = Pages(browser, step)
+    yield pages
+    for context in pages.contexts:
+        context.close()
+    if not pages.errors_are_expected:
+        assert pages.errors == []
+
+
+@pytest.fixture
+def web_server() -> Iterator[str]:
+    """`python -m http.server` at the root of the repository, and its address."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+    def answers() -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return True
+        return False
+
+    wait_until(answers, "the web server answers")
+    yield f"http://127.0.0.1:{port}"
+    process.terminate()
+    process.wait()
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that this machine may use for the internet has no part in tests on the machine itself."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)

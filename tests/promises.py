@@ -1,0 +1,725 @@
+"""What the steps promise, for the test modules of the steps to inherit from.
+
+What one step promises, the later ones keep. So each class here is a promise that begins at some step, and the
+module of a step names those that hold for it.
+"""
+
+import ast
+import itertools
+import json
+import re
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+from websockets.frames import Close
+from websockets.sync.client import connect
+
+from tests.conftest import Pages
+from tests.support import (
+    PORT,
+    Server,
+    Step,
+    close_of,
+    flood,
+    free_port,
+    raw_connection,
+    read_log,
+    reset,
+    wait_until,
+)
+
+# What is drawn: for each plotted time the values, as [time, value, …], without gaps.
+DRAWN = """() => {
+  const [times, ...lines] = window.plots.at(-1).data;
+  return times.map((time, i) => [time, ...lines.map((line) => line[i])]).filter((row) => row[1] !== null);
+}"""
+
+# The colours of the pixels that are not background, as a set of strings.
+PAINTED = """() => {
+  const canvas = document.querySelector("figure canvas");
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const colours = new Set();
+  for (let i = 0; i < data.length; i += 4) if (data[i + 3] === 255) colours.add(data.slice(i, i + 3).join());
+  return [...colours];
+}"""
+
+
+def count_of(page: Page) -> int:
+    return int(re.match(r"(\d+) readings", page.locator("#count").inner_text())[1])
+
+
+def wait_for_readings(page: Page, more: int) -> None:
+    """Wait until that many more readings have been shown."""
+    enough = count_of(page) + more
+    wait_until(lambda: count_of(page) >= enough, f"{enough} readings on the page", 20)
+
+
+class Console:
+    """Every step: the console, stopping, and rubbish."""
+
+    step: str
+
+    def test_says_hello_and_bye(self, server: Server, step: Step, pages: Pages) -> None:
+        page = pages.connect()
+        sockets = 1 if step.number < 4 else 2
+        server.wait_for("Hello, client", count=sockets)
+        page.close()
+        server.wait_for("Bye, client", count=sockets)
+        assert sum("Listening on" in line for line in server.lines) == 1
+
+    def test_ctrl_c_closes_every_connection_with_1001(self, server: Server, step: Step) -> None:
+        self.check_stopping(server, step, server.press_ctrl_c)
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to send to another process")
+    def test_sigterm_closes_every_connection_with_1001(self, server: Server, step: Step) -> None:
+        self.check_stopping(server, step, lambda: server.process.send_signal(signal.SIGTERM))
+
+    def check_stopping(self, server: Server, step: Step, stop: Callable[[], None]) -> None:
+        roles = ["control", "data"] if step.number >= 4 else ["control"]
+        with ExitStack() as stack:
+            connections = [stack.enter_context(step.connect(role)) for role in roles for _ in range(2)]
+            server.wait_for("Hello, client", count=len(connections))
+            stop()
+            for connection in connections:
+                assert close_of(connection).code == 1001
+        assert server.wait_ended() == 0
+        assert server.lines[-1] == "Stopped"
+        assert sum("Bye, client" in line for line in server.lines) == len(connections)
+
+    def test_second_server_says_which_port_is_busy(self, server: Server, step: Step) -> None:
+        second = Server(step.folder)
+        assert second.wait_ended() == 1
+        assert len(second.lines) == 1
+        assert str(PORT) in second.output
+        assert "Traceback" not in second.output
+
+    def test_rubbish_on_the_port_is_no_traceback(self, server: Server, step: Step) -> None:
+        for rubbish in (
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+            b"\r\n\r\n",
+            b"GET / HTTP/1.1\r\n\r\n",
+            b"",
+        ):
+            with socket.create_connection(("localhost", PORT), timeout=10) as client:
+                client.sendall(rubbish)
+                client.shutdown(socket.SHUT_WR)
+                while client.recv(4096):
+                    pass
+        # The server is still there for others. That it printed no traceback is checked when it stops.
+        with step.connect():
+            server.wait_for("Hello, client")
+
+    def test_vanished_client_is_no_traceback(self, server: Server, step: Step) -> None:
+        for role in ["control", "data"] if step.number >= 4 else [""]:
+            reset(raw_connection(f"/{role}"))
+        with step.connect():
+            server.wait_for("Hello, client")
+
+
+class Commands:
+    """Steps 2 to 9: a clear answer to every message, and nothing else changes."""
+
+    known: tuple[str, ...] = ("START", "STOP")
+
+    def test_bad_commands_get_a_clear_error(self, server: Server, step: Step) -> None:
+        with step.connect("control") as client:
+            for command in ("FOO", "", "start", b"\x00\xff", "\x1b[31mred", "x" * 100_000, "<b>bold</b>"):
+                answer = step.ask(client, command)
+                assert answer.startswith("ERROR: unknown command ")
+                assert answer.endswith(f"; try {' or '.join(self.known)}")
+                assert len(answer) < 250
+                assert "\x1b" not in answer
+            # The connection is as good as before.
+            assert not step.ask(client, self.known[0]).startswith("ERROR")
+        server.wait_for(f"Received {self.known[0]!r}")
+        server.wait_for(r"Received '\x1b[31mred'")
+        assert "\x1b" not in server.output
+
+    def test_message_that_is_not_utf8_ends_only_its_connection(self, server: Server, step: Step) -> None:
+        with step.connect("control") as other:
+            bad = raw_connection("/control")
+            bad.sendall(b"\x81\x82\x00\x00\x00\x00\xff\xfe")
+            received = b""
+            while chunk := bad.recv(4096):
+                received += chunk
+            assert b"\x03\xef" in received  # close code 1007, invalid data
+            bad.close()
+            assert not step.ask(other, self.known[0]).startswith("ERROR")
+
+
+class Requests:
+    """Steps 2 and 3: request and response from the page."""
+
+    def test_requests_from_the_page(self, server: Server, pages: Pages) -> None:
+        page = pages.connect()
+        response = page.get_by_label("Response")
+        pages.command(page, "GET_TIME")
+        expect(response).to_have_text(re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"))
+        pages.command(page, "GREET_ME")
+        expect(response).to_have_text("Hello! Nice to meet you.")
+        pages.command(page, "<b>FOO</b>")
+        expect(response).to_have_text("ERROR: unknown command '<b>FOO</b>'; try GET_TIME or GREET_ME")
+        # Enter sends too.
+        command = page.get_by_role("textbox", name="Command")
+        command.fill("GREET_ME")
+        command.press("Enter")
+        expect(response).to_have_text("Hello! Nice to meet you.")
+        server.wait_for("Received 'GREET_ME'", count=2)
+
+
+class Alone:
+    """Steps 1 and 2: copied alone into an empty folder, they run."""
+
+    def test_runs_alone_in_an_empty_folder(self, step: Step, tmp_path: Path, pages: Pages) -> None:
+        for name in ("server.py", "client.html"):
+            shutil.copy(step.folder / name, tmp_path)
+        server = Server(tmp_path)
+        try:
+            server.wait_listening()
+            pages.connect((tmp_path / "client.html").as_uri()).close()
+        finally:
+            server.stop()
+
+    def test_needs_the_library_and_nothing_else(self, step: Step) -> None:
+        tree = ast.parse((step.folder / "server.py").read_text())
+        modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        modules |= {
+            name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names
+        }
+        assert {name.split(".")[0] for name in modules} - sys.stdlib_module_names == {"websockets"}
+        page = (step.folder / "client.html").read_text()
+        assert not re.search(r"<(script|img|link)[^>]+(src|href)=(?!\"data:,\")", page)
+
+
+class DataAsText:
+    """Steps 4 and 5: readings as text."""
+
+    def wait_for_data(self, page: Page) -> None:
+        items = page.get_by_label("Data").get_by_role("listitem")
+        enough = items.count() + 2
+        wait_until(lambda: items.count() >= enough, f"{enough} readings")
+        assert all(re.fullmatch(r"\d\d(\.\d+)?", text) for text in items.all_inner_texts())
+
+    def test_list_keeps_the_latest_thousand(self, server: Server, pages: Pages) -> None:
+        page = pages.connect()
+        page.evaluate("() => { for (let i = 0; i < 1500; i++) readings.onmessage({ data: `<b>${i}</b>` }); }")
+        items = page.get_by_label("Data").get_by_role("listitem")
+        expect(items).to_have_count(1000)
+        # Text from the network stays text.
+        expect(items.last).to_have_text("<b>1499</b>")
+        expect(items.last).to_be_in_viewport()
+
+
+class OnDemand:
+    """Steps 3 to 9: connecting when asked to, options, and what the page says about it."""
+
+    def test_page_waits_for_connect(self, server: Server, pages: Pages) -> None:
+        page = pages.open()
+        expect(page.get_by_role("status")).to_have_text("Not connected")
+        expect(page.get_by_role("textbox", name="Server address")).to_have_value("localhost")
+        assert "Hello" not in server.output
+        page.get_by_role("textbox", name="Server address").press("Enter")
+        expect(page.get_by_role("status")).to_have_text("Connected to localhost")
+
+    def test_address_with_port_and_pasted_address(
+        self, start_server: Callable[..., Server], pages: Pages
+    ) -> None:
+        port = free_port()
+        server = start_server("--port", str(port))
+        assert f"Listening on port {port}" in server.output
+        url = f"http://localhost:{port}/" if pages.step.number == 9 else None
+        page = pages.open(url)
+        if url:
+            expect(page.get_by_role("textbox", name="Server address")).to_have_value(f"localhost:{port}")
+        for address in (f"localhost:{port}", f" http://127.0.0.1:{port}/dashboard?x#y "):
+            page.get_by_role("textbox", name="Server address").fill(address)
+            page.get_by_role("button", name="Connect").click()
+            host = "localhost" if "localhost" in address else "127.0.0.1"
+            expect(page.get_by_role("status")).to_have_text(f"Connected to {host}:{port}")
+
+    def test_errors_are_worth_reading_and_connect_works_after_each(
+        self, server: Server, pages: Pages
+    ) -> None:
+        pages.errors_are_expected = True
+        page = pages.open()
+        status = page.get_by_role("status")
+        address = page.get_by_role("textbox", name="Server address")
+        for wrong, says in [
+            ("localhost:1", "Disconnected: .*no answer from localhost:1. Is the server running"),
+            ("a:b:c", "Disconnected: .*is not an address; try "),
+            ("localhost:99999", "Disconnected: .*is not an address; try "),
+            ("", "Disconnected: .*is not an address; try "),
+        ]:
+            address.fill(wrong)
+            page.get_by_role("button", name="Connect").click()
+            expect(status).to_have_text(re.compile(says))
+            address.fill("localhost")
+            page.get_by_role("button", name="Connect").click()
+            expect(status).to_have_text("Connected to localhost")
+
+    def test_connect_pressed_many_times_is_one_connection(
+        self, server: Server, step: Step, pages: Pages
+    ) -> None:
+        page = pages.open()
+        page.evaluate(
+            "() => { for (let i = 0; i < 5; i++) document.querySelector('#connect-form button').click(); }"
+        )
+        expect(page.get_by_role("status")).to_have_text("Connected to localhost")
+        pages.errors_are_expected = True  # the browser notes each attempt that the next one ended
+        sockets = 1 if step.number == 3 else 2
+
+        def open_now() -> int:
+            lines = list(server.lines)
+            return sum("Hello" in line for line in lines) - sum("Bye" in line for line in lines)
+
+        wait_until(lambda: open_now() == sockets, "one client left")
+
+    def test_help_and_bad_options(self, step: Step) -> None:
+        helped = Server(step.folder, "--help")
+        assert helped.wait_ended() == 0
+        expected = ["--host", "--port", *(["--sensor", "--rate", "--seed"] if step.number >= 4 else [])]
+        assert all(option in helped.output for option in expected)
+        for options, says in [
+            (["--port", "99999"], "99999 is not a port"),
+            (["--port", "0"], "0 is not a port"),
+            (["--port", "http"], "invalid"),
+            (["--host", "203.0.113.77"], "no address '203.0.113.77'"),
+            *([(["--rate", "0"], "0 is not a sample rate"), (["--sensor", "x"], "invalid choice")]
+              if step.number >= 4 else []),
+        ]:  # fmt: skip
+            bad = Server(step.folder, *options)
+            assert bad.wait_ended() != 0
+            assert says in bad.output
+            assert "Traceback" not in bad.output
+
+    def test_host_localhost_keeps_others_out(self, start_server: Callable[..., Server], step: Step) -> None:
+        server = start_server("--host", "localhost")
+        assert f"Listening on localhost, port {PORT}" in server.output
+        assert "other devices" not in server.output.lower()
+        with step.connect():
+            server.wait_for("Hello, client")
+
+    def test_server_that_stops_is_told_on_the_page(self, server: Server, pages: Pages) -> None:
+        pages.errors_are_expected = True
+        page = pages.connect()
+        server.stop()
+        expect(page.get_by_role("status")).to_have_text(re.compile("Disconnected: .*the server has stopped"))
+
+
+class OtherPages:
+    """Steps 3 to 9: the page also works from `python -m http.server` at the root."""
+
+    def test_page_from_a_web_server(self, server: Server, step: Step, pages: Pages, web_server: str) -> None:
+        page = pages.connect(f"{web_server}/{step.name}/client.html")
+        expect(page.get_by_role("textbox", name="Server address")).to_have_value("127.0.0.1")
+        expect(page.get_by_role("status")).to_have_text("Connected to 127.0.0.1")
+
+
+class Acquisition:
+    """Steps 4 to 9: starting and stopping."""
+
+    def test_start_and_stop_from_the_page(self, server: Server, step: Step, pages: Pages) -> None:
+        page = pages.connect()
+        response = page.get_by_label("Response")
+        for _ in range(2):
+            pages.command(page, "START")
+            expect(response).to_have_text("OK: started")
+            self.wait_for_data(page)
+            pages.command(page, "STOP")
+            expect(response).to_have_text("OK: stopped")
+        server.wait_for("Received 'START'", count=2)
+        server.wait_for("Received 'STOP'", count=2)
+
+    def wait_for_data(self, page: Page) -> None:
+        wait_for_readings(page, 2)
+
+    def test_no_reading_after_stop(self, start_server: Callable[..., Server], step: Step) -> None:
+        start_server("--rate", "200")
+        with step.connect("control") as control, step.connect("data") as data:
+            for _ in range(3):
+                assert step.ask(control, "START") == "OK: started"
+                data.recv(timeout=10)
+                assert step.ask(control, "STOP") == "OK: stopped"
+                # What the data socket answers comes after every reading that was sent before.
+                data.send("hello")
+                while "ERROR: this is the data socket" not in data.recv(timeout=10):
+                    pass
+                with pytest.raises(TimeoutError):
+                    data.recv(timeout=0.1)
+
+    def test_seeded_sensor_repeats(self, start_server: Callable[..., Server], step: Step) -> None:
+        def first_readings() -> list[list[float]]:
+            server = start_server("--seed", "7", "--rate", "200")
+            with step.connect("data") as data, step.connect("control") as control:
+                # The server has both clients before the first reading, so none is missed.
+                server.wait_for("Hello, client", count=2)
+                step.ask(control, "START")
+                values = [step.values(data.recv(timeout=10)) for _ in range(5)]
+            server.stop()
+            return values
+
+        assert first_readings() == first_readings()
+
+    def test_own_machine_as_sensor(self, start_server: Callable[..., Server], step: Step) -> None:
+        start_server("--sensor", "cpu" if step.number >= 8 else "processor", "--rate", "50")
+        with step.connect("data") as data, step.connect("control") as control:
+            step.ask(control, "START")
+            values = step.values(data.recv(timeout=10))
+        assert len(values) == (2 if step.number >= 8 else 1)
+        assert all(0 <= value <= 100 for value in values)
+
+    def test_either_socket_gone_is_told_on_the_page(self, server: Server, pages: Pages) -> None:
+        for name, says in [("control", "control socket"), ("readings", "data socket")]:
+            page = pages.connect()
+            # What the browser tells a page whose connection broke.
+            page.evaluate(f"() => {name}.onclose(new CloseEvent('close', {{ code: 1006 }}))")
+            expect(page.get_by_role("status")).to_have_text(
+                re.compile(f"Disconnected: {says}: the connection was lost \\(close code 1006\\)")
+            )
+            page.close()
+
+
+class Roles:
+    """Steps 4b to 9: the path tells the role."""
+
+    def test_unknown_path_is_refused_with_a_reason(self, server: Server) -> None:
+        for path in ("", "foo", "control/x"):
+            with connect(f"ws://localhost:{PORT}/{path}", proxy=None) as client:
+                assert close_of(client) == Close(1008, "the path must be /control or /data")
+        server.wait_for("Refused a client with the path '/foo'")
+        # What follows a question mark is not part of the path.
+        with connect(f"ws://localhost:{PORT}/data?x=1", proxy=None) as client:
+            client.send("FOO")
+            assert "this is the data socket" in client.recv(timeout=10)
+
+
+class Shared:
+    """Steps 5 to 9: many clients, one acquisition, and the log."""
+
+    def test_start_from_any_client_starts_it_for_all(self, server: Server, pages: Pages) -> None:
+        first, second = pages.connect(), pages.connect()
+        pages.command(first, "START")
+        wait_for_readings(second, 2)
+        pages.command(second, "STOP")
+        expect(second.get_by_label("Response")).to_have_text("OK: stopped")
+        stopped = count_of(first)
+        late = pages.connect()
+        pages.command(late, "START")
+        wait_for_readings(late, 2)
+        wait_until(lambda: count_of(first) >= stopped + 2, "readings on the first page again")
+
+    def test_all_agree_whatever_others_do(
+        self, start_server: Callable[..., Server], step: Step, pages: Pages
+    ) -> None:
+        server = start_server("--rate", "200")
+        first, second = pages.connect(), pages.connect()
+        pages.command(first, "START")
+        wait_for_readings(second, 10)
+        # A client killed without a goodbye, one that stops reading, and one that sends rubbish at full speed.
+        reset(raw_connection("/data"))
+        frozen = raw_connection("/data", buffer=4096)
+        with flood("/control"), flood("/data"):
+            server.wait_for("Received", count=1000, timeout=20)
+            wait_for_readings(first, 50)
+            wait_for_readings(second, 50)
+            late = pages.connect()
+            wait_for_readings(late, 10)
+        pages.command(second, "STOP")
+        expect(second.get_by_label("Response")).to_have_text("OK: stopped")
+        frozen.close()
+
+        rows = read_log(server.logs.newest())
+        sent = rows[::4]
+        expected = [list(row.values())[2:] for row in sent]
+        times = [row["time_ns"] / 1e9 for row in rows]
+        assert max(b - a for a, b in itertools.pairwise(times)) < 1, "the acquisition was held up"
+        for page in (first, second, late):
+            shown = wait_until(lambda page=page: self.complete(page, expected), "every reading on every page")
+            if page is not late:
+                assert len(shown) == len(expected)
+
+    def complete(self, page: Page, expected: list[list[float]]) -> list[list[float]] | None:
+        """Return what the page shows once it has the last reading; it must be the end of `expected`."""
+        shown = self.shown(page)
+        if not shown or shown[-1] != expected[-1]:
+            return None
+        assert shown == expected[-len(shown) :]
+        return shown
+
+    def shown(self, page: Page) -> list[list[float]]:
+        return [row[1:] for row in page.evaluate(DRAWN)]
+
+    def test_default_rate_and_every_fourth_reading(self, server: Server, step: Step) -> None:
+        with step.connect("data") as data, step.connect("control") as control:
+            server.wait_for("Hello, client", count=2)
+            step.ask(control, "START")
+            received = [step.values(data.recv(timeout=10)) for _ in range(6)]
+            step.ask(control, "STOP")
+        rows = read_log(server.logs.newest())
+        assert [list(row.values())[2:] for row in rows[: 6 * 4 : 4]] == received
+        took = (rows[20]["time_ns"] - rows[0]["time_ns"]) / 1e9
+        assert took == pytest.approx(1, abs=0.2), "20 readings a second"
+
+    def test_each_run_has_a_log_of_its_own(self, start_server: Callable[..., Server], step: Step) -> None:
+        contents = {}
+        for _ in range(2):
+            server = start_server("--rate", "200")
+            with step.connect("data") as data, step.connect("control") as control:
+                step.ask(control, "START")
+                data.recv(timeout=10)
+            server.stop()
+            for path, text in contents.items():
+                assert path.read_text() == text
+            contents[server.logs.newest()] = server.logs.newest().read_text()
+            assert len(read_log(server.logs.newest())) >= 1
+        assert len(contents) == 2
+
+    def test_server_that_never_reads_leaves_no_log(
+        self, start_server: Callable[..., Server], step: Step
+    ) -> None:
+        server = start_server()
+        with step.connect("data"):
+            server.wait_for("Hello, client")
+        server.stop()
+        assert server.logs.paths() == []
+
+    def test_killed_server_leaves_a_log_that_reads_back(
+        self, start_server: Callable[..., Server], step: Step
+    ) -> None:
+        server = start_server("--rate", "1000")
+        with step.connect("data") as data, step.connect("control") as control:
+            step.ask(control, "START")
+            for _ in range(50):
+                data.recv(timeout=10)
+            server.kill()
+        assert len(read_log(server.logs.newest(), torn=True)) >= 50 * 4 - 3
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can limit the files of a running process")
+    def test_full_disk_is_told_and_live_data_goes_on(
+        self, start_server: Callable[..., Server], step: Step, pages: Pages
+    ) -> None:
+        import resource
+
+        server = start_server("--rate", "200")
+        page = pages.connect()
+        pages.command(page, "START")
+        wait_for_readings(page, 5)
+        # 20 bytes more fit into the file: the next row only in part.
+        size = server.logs.newest().stat().st_size
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (size + 20, resource.RLIM_INFINITY))
+        problem = page.get_by_text("ERROR: cannot write the log: File too large")
+        expect(problem).to_be_visible()
+        server.wait_for("ERROR: cannot write the log: File too large")
+        wait_for_readings(page, 20)
+        # A page that is opened now is told too.
+        expect(pages.connect().get_by_text("ERROR: cannot write the log: File too large")).to_be_visible()
+        # There is room again: the log goes on where it was, and nothing is lost.
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+        server.wait_for("OK: the log is written again")
+        expect(problem).to_have_count(0)
+        wait_for_readings(page, 5)
+        pages.command(page, "STOP")
+        expect(page.get_by_label("Response")).to_have_text("OK: stopped")
+        assert server.output.count("ERROR: cannot write the log") == 1
+        assert len(read_log(server.logs.newest())) >= 4 * count_of(page) - 3
+
+    def test_folder_of_logs_that_cannot_be_made(
+        self, start_server: Callable[..., Server], step: Step, pages: Pages
+    ) -> None:
+        logs = step.folder / "logs"
+        moved = logs.rename(step.folder / "logs.moved") if logs.exists() else None
+        logs.write_text("a file, where the folder should be")
+        try:
+            server = start_server("--rate", "200")
+            page = pages.connect()
+            pages.command(page, "START")
+            server.wait_for("ERROR: cannot write the log: ")
+            expect(page.get_by_text("ERROR: cannot write the log: ")).to_be_visible()
+            wait_for_readings(page, 5)
+        finally:
+            logs.unlink()
+            if moved:
+                moved.rename(logs)
+
+
+class Plot:
+    """Steps 6 to 9: the live plot."""
+
+    def test_plot_is_drawn(self, start_server: Callable[..., Server], pages: Pages) -> None:
+        start_server("--rate", "200")
+        for scheme, colour in [("light", "11,107,203"), ("dark", "92,171,255")]:
+            page = pages.connect(color_scheme=scheme)
+            pages.command(page, "START")
+            wait_for_readings(page, 20)
+            expect(page.get_by_role("figure", name="Live plot")).to_be_visible()
+            assert colour in page.evaluate(PAINTED), f"the line in its colour for {scheme}"
+            pages.command(page, "STOP")
+            expect(page.get_by_label("Response")).to_have_text("OK: stopped")
+
+    def test_plot_fills_a_phone_and_a_desktop(self, server: Server, pages: Pages) -> None:
+        for width, height in [(390, 844), (1280, 800)]:
+            page = pages.connect(viewport={"width": width, "height": height})
+            pages.command(page, "START")
+            wait_for_readings(page, 1)
+            page.wait_for_function("() => document.querySelector('figure canvas')")
+            box = page.get_by_role("figure", name="Live plot").bounding_box()
+            assert box["width"] > 0.9 * width
+            assert box["height"] > 0.35 * height
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.evaluate("document.documentElement.scrollHeight") <= height
+            pages.command(page, "STOP")
+            page.close()
+
+    def test_drawn_once_a_frame_and_bounded(self, server: Server, step: Step, pages: Pages) -> None:
+        page = pages.connect()
+        # 20,000 readings over 200 s, through the page's own handler, in ten bursts of one frame each.
+        message = "JSON.stringify({ time, x: 1, y: 2, z: 3 })" if step.number >= 8 else '"21.5"'
+        drawn = page.evaluate(
+            """async (makeMessage) => {
+              let time = 1e9, draws = 0;
+              const clock = Date.now;
+              Date.now = () => time * 1000;
+              while (!window.plots.length) await new Promise(requestAnimationFrame);
+              window.plots.at(-1).hooks.draw = [() => { draws += 1; }];
+              const message = new Function("time", `return ${makeMessage}`);
+              for (let burst = 0; burst < 10; burst++) {
+                for (let i = 0; i < 2000; i++) {
+                  time += 0.01;
+                  readings.onmessage({ data: message(time) });
+                }
+                await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+              }
+              Date.now = clock;
+              return draws;
+            }""",
+            message,
+        )
+        assert 1 <= drawn <= 20, "drawn once an animation frame, not once a reading"
+        assert count_of(page) == 20_000
+        length = page.evaluate("() => window.plots.at(-1).data[0].length")
+        assert 6000 <= length <= 7100, "the last 60 s, of which what has left goes ten seconds at a time"
+        low, high = page.evaluate(
+            "() => { const { min, max } = window.plots.at(-1).scales.x; return [min, max]; }"
+        )
+        assert high - low == pytest.approx(60)
+
+
+class Buttons:
+    """Steps 7 to 9: the true state on every page, and the legend."""
+
+    def test_every_page_shows_the_true_state_at_once(self, server: Server, step: Step, pages: Pages) -> None:
+        def shows(page: Page, running: bool) -> None:
+            for name, enabled in [("Start", not running), ("Stop", running)]:
+                button = page.get_by_role("button", name=name, exact=True)
+                (expect(button).to_be_enabled if enabled else expect(button).to_be_disabled)()
+
+        unconnected = pages.open()
+        for name in ("Start", "Stop"):
+            expect(unconnected.get_by_role("button", name=name, exact=True)).to_be_disabled()
+        first, second = pages.connect(), pages.connect()
+        for page in (first, second):
+            shows(page, running=False)
+        pages.command(first, "START")
+        late = pages.connect()
+        for page in (first, second, late):
+            shows(page, running=True)
+        # Whoever stops it, and with whatever program.
+        with step.connect("control") as control:
+            step.ask(control, "STOP")
+        for page in (first, second, late):
+            shows(page, running=False)
+
+    def test_legend_has_name_unit_and_latest_value(
+        self, start_server: Callable[..., Server], step: Step, pages: Pages
+    ) -> None:
+        server = start_server("--rate", "50")
+        page = pages.connect()
+        units = {"temperature": "°C"} if step.number == 7 else dict.fromkeys("xyz", "m/s²")
+        legend = page.get_by_role("list", name="Legend").get_by_role("listitem")
+        expect(legend).to_have_text(
+            [re.compile(rf"{name}\s*\u2013\s*{unit}") for name, unit in units.items()]
+        )
+        pages.command(page, "START")
+        wait_for_readings(page, 3)
+        pages.command(page, "STOP")
+        expect(page.get_by_label("Response")).to_have_text("OK: stopped")
+        row = read_log(server.logs.newest())[::4][-1]
+        expect(legend).to_have_text(
+            [re.compile(rf"{name}\s*{row[name]:g}\s*{unit}") for name, unit in units.items()]
+        )
+
+    def test_pause_is_a_gap_in_the_line(self, start_server: Callable[..., Server], pages: Pages) -> None:
+        start_server("--rate", "50")
+        page = pages.connect()
+        for _ in range(2):
+            pages.command(page, "START")
+            wait_for_readings(page, 3)
+            pages.command(page, "STOP")
+            expect(page.get_by_label("Response")).to_have_text("OK: stopped")
+        assert (
+            page.evaluate("() => window.plots.at(-1).data[1].filter((value) => value === null).length") >= 1
+        )
+
+
+class SeveralFields:
+    """Steps 8 and 9: JSON, sensor time, and lines to hide."""
+
+    def test_messages_are_json_with_the_time_of_the_reading(self, server: Server, step: Step) -> None:
+        before = time.time()
+        with step.connect("data") as data, step.connect("control") as control:
+            server.wait_for("Hello, client", count=2)
+            step.ask(control, "START")
+            reading = json.loads(data.recv(timeout=10))
+            step.ask(control, "STOP")
+        assert list(reading) == ["time", "x", "y", "z"]
+        assert before <= reading["time"] <= time.time()
+        row = read_log(server.logs.newest())[0]
+        assert reading == {"time": row["time_ns"] / 1e9, "x": row["x"], "y": row["y"], "z": row["z"]}
+
+    def test_drawn_against_the_sensors_time(self, start_server: Callable[..., Server], pages: Pages) -> None:
+        server = start_server("--rate", "200")
+        page = pages.connect()
+        pages.command(page, "START")
+        wait_for_readings(page, 20)
+        pages.command(page, "STOP")
+        expect(page.get_by_label("Response")).to_have_text("OK: stopped")
+        rows = [
+            [row["time_ns"] / 1e9, row["x"], row["y"], row["z"]]
+            for row in read_log(server.logs.newest())[::4]
+        ]
+        wait_until(lambda: page.evaluate(DRAWN) == rows, "what is drawn is what is logged")
+
+    def test_lines_are_hidden_and_shown_from_the_legend(
+        self, start_server: Callable[..., Server], pages: Pages
+    ) -> None:
+        start_server("--rate", "200")
+        page = pages.connect(color_scheme="light")
+        pages.command(page, "START")
+        wait_for_readings(page, 20)
+        button = page.get_by_role("button", name=re.compile("^y "))
+        for pressed in ("true", "false", "true"):
+            expect(button).to_have_attribute("aria-pressed", pressed)
+            visible = page.evaluate("() => window.plots.at(-1).series.slice(1).map((series) => series.show)")
+            assert visible == [True, pressed == "true", True]
+            wait_for_readings(page, 2)
+            assert ("194,65,12" in page.evaluate(PAINTED)) is (pressed == "true")
+            button.press("Enter")
+
+    def test_same_page_with_another_sensor(self, start_server: Callable[..., Server], pages: Pages) -> None:
+        start_server("--sensor", "cpu")
+        page = pages.connect()
+        pages.command(page, "START")
+        wait_for_readings(page, 2)
+        legend = page.get_by_role("list", name="Legend").get_by_role("listitem")
+        number = r"[\d.]+"
+        expect(legend).to_have_text(
+            [re.compile(rf"processor\s*{number}\s*%"), re.compile(rf"memory\s*{number}\s*%")]
+        )

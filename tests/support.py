@@ -1,0 +1,288 @@
+"""What the tests share: a step's server as a process, its clients without a browser, and its log."""
+
+import base64
+import csv
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import Close
+from websockets.sync.client import ClientConnection, connect
+
+ROOT = Path(__file__).parent.parent
+PORT = 5678
+STEPS = ["test1", "test2", "test3", "test4", "test4b", "test5", "test6", "test7", "test8", "test9"]
+
+# Joins the console of the process whose id it is given, and presses Ctrl-C there.
+WINDOWS_CTRL_C = """
+import ctypes, sys
+kernel = ctypes.windll.kernel32
+kernel.FreeConsole()
+kernel.AttachConsole(int(sys.argv[1]))
+kernel.SetConsoleCtrlHandler(None, True)
+kernel.GenerateConsoleCtrlEvent(0, 0)
+"""
+
+
+def wait_until(condition: Callable[[], object], what: str, timeout: float = 10) -> object:
+    """Return what `condition()` returns as soon as that is true; fail after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not (result := condition()):
+        assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
+        time.sleep(0.01)
+    return result
+
+
+def free_port() -> int:
+    with socket.create_server(("localhost", 0)) as free:
+        return free.getsockname()[1]
+
+
+class Server:
+    """`python server.py`, run in the folder of a step as a reader runs it."""
+
+    def __init__(self, folder: Path, *options: str, prefix: tuple[str, ...] = ()) -> None:
+        self.folder = folder
+        self.lines: list[str] = []
+        environment = {
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONIOENCODING": "utf-8",
+            "PYTHONWARNINGS": "error",
+        }
+        self.process = subprocess.Popen(
+            [*prefix, sys.executable, "server.py", *options],
+            cwd=folder,
+            env=os.environ | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            creationflags=getattr(subprocess, "CREATE_NEW_CONSOLE", 0),
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip("\n"))
+
+    @property
+    def output(self) -> str:
+        return "\n".join(self.lines)
+
+    def wait_for(self, text: str, count: int = 1, timeout: float = 10) -> None:
+        """Wait until `text` has been printed in `count` lines."""
+
+        def printed() -> bool:
+            return sum(text in line for line in list(self.lines)) >= count
+
+        try:
+            wait_until(lambda: printed() or self.process.poll() is not None, f"{text!r} printed", timeout)
+            wait_until(printed, f"{text!r} printed", 1)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; the server printed:\n{self.output}") from None
+
+    def wait_listening(self) -> None:
+        self.wait_for("Listening on")
+
+    def press_ctrl_c(self) -> None:
+        if sys.platform == "win32":
+            subprocess.run([sys.executable, "-c", WINDOWS_CTRL_C, str(self.process.pid)], check=True)
+        else:
+            self.process.send_signal(signal.SIGINT)
+
+    def wait_ended(self, timeout: float = 10) -> int:
+        """Wait for the end of the process and of its output, and return the exit status."""
+        status = self.process.wait(timeout)
+        self._reader.join(timeout)
+        self.process.stdout.close()
+        return status
+
+    def stop(self) -> None:
+        """Stop the server as a reader does, and hold it to what every step promises about that."""
+        if self.process.returncode is None:
+            self.press_ctrl_c()
+            status = self.wait_ended()
+            assert status == 0, f"exit status {status}; the server printed:\n{self.output}"
+            assert self.lines[-1].startswith("Stopped"), self.output
+        assert "Traceback" not in self.output, self.output
+        assert "Warning" not in self.output, self.output
+
+    def kill(self) -> None:
+        """End the server at once, as `kill -9` does."""
+        self.process.kill()
+        self.wait_ended()
+
+
+class Step:
+    """How a step is spoken to: steps 4 to 9 have the same acquisition, but not the same messages."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.folder = ROOT / name
+        self.number = int(name.removeprefix("test").rstrip("b"))
+
+    @property
+    def url(self) -> str:
+        """Where a reader opens the page."""
+        if self.number == 9:
+            return f"http://localhost:{PORT}/"
+        return (self.folder / "client.html").as_uri()
+
+    @contextmanager
+    def connect(self, role: str = "control") -> Iterator[ClientConnection]:
+        """Open the control or the data socket; the first three steps have only one, of neither role."""
+        by_path = self.number >= 4 and self.name != "test4"
+        with connect(f"ws://localhost:{PORT}/{role if by_path else ''}", proxy=None) as connection:
+            if self.name == "test4":
+                connection.send(role.upper())
+            yield connection
+
+    def ask(self, control: ClientConnection, command: str | bytes) -> str:
+        """Send a command, and return the reply to it; the state that servers push is passed over."""
+        control.send(command)
+        while True:
+            message = control.recv(timeout=10)
+            if self.number >= 8:
+                message = json.loads(message).get("reply")
+            if message and not message.startswith(("STATE", "FIELD")):
+                return message
+
+    def values(self, message: str) -> list[float]:
+        """Return the values in a message on the data socket."""
+        if self.number >= 8:
+            return list(json.loads(message).values())[1:]
+        return [float(message)]
+
+
+def close_of(connection: ClientConnection) -> Close:
+    """Return the close code and reason that the server gives, after whatever else it still sends."""
+    try:
+        while True:
+            connection.recv(timeout=10)
+    except ConnectionClosed as closed:
+        return closed.rcvd
+
+
+def read_log(path: Path, *, torn: bool = False) -> list[dict[str, float]]:
+    """Read a log and check that it holds every reading once, in order.
+
+    Args:
+        path: the CSV file.
+        torn: whether its last row may be incomplete.
+    """
+    text = path.read_text()
+    if torn and not text.endswith("\n"):
+        text = text[: text.rfind("\n") + 1]
+    assert text.endswith("\n"), f"the last row is torn: {text[-80:]!r}"
+    rows = list(csv.DictReader(text.splitlines()))
+    assert list(rows[0])[:2] == ["seq", "time_ns"]
+    assert all(None not in row and None not in row.values() for row in rows), "a row of another length"
+    assert [int(row["seq"]) for row in rows] == list(range(1, len(rows) + 1))
+    times = [int(row["time_ns"]) for row in rows]
+    assert times == sorted(times)
+    return [{name: float(value) for name, value in row.items()} for row in rows]
+
+
+class Logs:
+    """The logs that a test makes in a step's folder, apart from those that were there before."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "logs"
+        self.existed = self.folder.exists()
+        self.before = set(self.folder.glob("*"))
+
+    def paths(self) -> list[Path]:
+        return sorted(set(self.folder.glob("*.csv")) - self.before)
+
+    def newest(self) -> Path:
+        return self.paths()[-1]
+
+    def remove(self) -> None:
+        for path in self.paths():
+            path.unlink()
+        if not self.existed and self.folder.is_dir():
+            self.folder.rmdir()
+
+
+def raw_connection(
+    path: str = "/data", *, host: str = "localhost", buffer: int | None = None
+) -> socket.socket:
+    """Open a WebSocket by hand, for clients that behave as no library lets them.
+
+    Args:
+        path: the path to ask for.
+        host: where the server is.
+        buffer: bytes that the system keeps for a client that does not read; the system's own number if None.
+    """
+    for family, _, _, _, address in socket.getaddrinfo(host, PORT, type=socket.SOCK_STREAM):
+        client = socket.socket(family)
+        if buffer is not None:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        client.settimeout(10)
+        try:
+            client.connect(address)
+            break
+        except OSError:
+            client.close()
+    key = base64.b64encode(os.urandom(16)).decode()
+    client.sendall(
+        f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+    )
+    response = b""
+    while b"\r\n\r\n" not in response:
+        response += client.recv(1)
+    assert b" 101 " in response, response
+    return client
+
+
+def text_frame(text: str) -> bytes:
+    """Encode a short text message as a client sends it (RFC 6455, section 5.2), masked with zeros."""
+    payload = text.encode()
+    assert len(payload) < 126
+    return struct.pack("!BB", 0x81, 0x80 | len(payload)) + bytes(4) + payload
+
+
+def reset(client: socket.socket) -> None:
+    """End a connection as a crash does: no goodbye, and the system answers with a reset."""
+    client.setsockopt(
+        socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii" if os.name == "posix" else "hh", 1, 0)
+    )
+    client.close()
+
+
+@contextmanager
+def flood(path: str) -> Iterator[socket.socket]:
+    """Send rubbish at full speed, and never read an answer, for as long as the block runs."""
+    client = raw_connection(path)
+    rubbish = text_frame("\x1b[31m<b>rubbish</b>") * 1000
+    stop = threading.Event()
+
+    def send() -> None:
+        client.settimeout(0.1)
+        while not stop.is_set():
+            try:
+                client.send(rubbish)
+            except TimeoutError:
+                continue
+            except OSError:
+                return
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield client
+    finally:
+        stop.set()
+        thread.join()
+        reset(client)

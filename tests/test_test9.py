@@ -1,0 +1,151 @@
+"""test9: the server serves the dashboard itself."""
+
+import http.client
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.conftest import Pages
+from tests.promises import (
+    DRAWN,
+    Acquisition,
+    Buttons,
+    Commands,
+    Console,
+    OnDemand,
+    OtherPages,
+    Plot,
+    Roles,
+    SeveralFields,
+    Shared,
+    wait_for_readings,
+)
+from tests.support import PORT, ROOT, Server
+
+FILES = {
+    "/": ("test9/client.html", "text/html"),
+    "/dashboard": ("test9/client.html", "text/html"),
+    "/common/static/style.css": ("common/static/style.css", "text/css"),
+    "/common/static/page.js": ("common/static/page.js", "text/javascript"),
+    "/common/static/plot.js": ("common/static/plot.js", "text/javascript"),
+    "/common/static/uPlot.iife.min.js": ("common/static/uPlot.iife.min.js", "text/javascript"),
+    "/common/static/uPlot.min.css": ("common/static/uPlot.min.css", "text/css"),
+    "/common/static/icon.svg": ("common/static/icon.svg", "image/svg+xml"),
+}
+
+
+def request(method: str, path: str, body: bytes | None = None) -> http.client.HTTPResponse:
+    connection = http.client.HTTPConnection("localhost", PORT, timeout=10)
+    connection.request(method, path, body)
+    response = connection.getresponse()
+    response.body = response.read()
+    connection.close()
+    return response
+
+
+class TestStep9(
+    Console, Commands, OnDemand, OtherPages, Roles, Acquisition, Shared, Plot, Buttons, SeveralFields
+):
+    step = "test9"
+
+    @pytest.mark.parametrize("path", FILES)
+    def test_files_of_the_page(self, server: Server, path: str) -> None:
+        file, content_type = FILES[path]
+        content = (ROOT / file).read_bytes()
+        got = request("GET", f"{path}?from=a-bookmark")
+        assert got.status == 200
+        assert got.body == content
+        assert got.headers["Content-Type"] == f"{content_type}; charset=utf-8"
+        head = request("HEAD", path)
+        assert (head.status, head.body) == (200, b"")
+        assert head.headers["Content-Length"] == str(len(content))
+        assert head.headers["Content-Type"] == got.headers["Content-Type"]
+
+    def test_page_needs_nothing_else(self, server: Server, pages: Pages) -> None:
+        page = pages.open()
+        loaded: list[str] = []
+        page.on("request", lambda request: loaded.append(request.url))
+        page.reload()
+        paths = {url.removeprefix(f"http://localhost:{PORT}") for url in loaded}
+        assert paths <= set(FILES)
+        assert paths >= {"/", "/common/static/style.css", "/common/static/plot.js"}
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/nothing", "/server.py", "/client.html", "/logs", "/logs/", "/common/", "/common/static/",
+            "/common/log.py", "/../README.md", "/common/static/../log.py", "/common/static/%2e%2e/log.py",
+            "/common/static/..%2flog.py", "//etc/passwd", "/%00", "/dashboard/", "/favicon.ico", "*",
+        ],
+    )  # fmt: skip
+    def test_anything_else_is_404(self, server: Server, path: str) -> None:
+        response = request("GET", path)
+        assert response.status == 404
+        assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
+        assert response.body == b"Nothing here. The dashboard is at / and at /dashboard.\n"
+
+    @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "FOO"])
+    @pytest.mark.parametrize("body", [None, b"x" * 100_000])
+    def test_other_methods_are_405(self, server: Server, method: str, body: bytes | None) -> None:
+        response = request(method, "/", body)
+        assert response.status == 405
+        assert response.headers["Allow"] == "GET, HEAD"
+        assert response.body == b"This server answers GET and HEAD only.\n"
+
+    def test_dashboard_path(self, server: Server, pages: Pages) -> None:
+        page = pages.connect(f"http://localhost:{PORT}/dashboard")
+        pages.command(page, "START")
+        wait_for_readings(page, 2)
+
+    def test_terminal_shows_the_addresses(self, server: Server) -> None:
+        assert f"On this device, open: http://localhost:{PORT}/" in server.output
+
+    def test_page_comes_back_after_the_server_restarts(
+        self, start_server: Callable[..., Server], pages: Pages
+    ) -> None:
+        pages.errors_are_expected = True
+        server = start_server("--rate", "200")
+        first, second = pages.connect(), pages.connect()
+        pages.command(first, "START")
+        for page in (first, second):
+            wait_for_readings(page, 10)
+        server.kill()
+        for page in (first, second):
+            expect(page.get_by_role("status")).to_have_text(re.compile("Disconnected: .* Trying again…"))
+            expect(page.get_by_role("button", name="Start")).to_be_disabled()
+            expect(page.get_by_role("button", name="Stop")).to_be_disabled()
+        before = first.evaluate(DRAWN)
+        start_server("--rate", "200")
+        for page in (first, second):
+            expect(page.get_by_role("status")).to_have_text("Connected to localhost", timeout=15_000)
+            # The true state: the new server has not started anything.
+            expect(page.get_by_role("button", name="Start")).to_be_enabled()
+        pages.command(second, "START")
+        wait_for_readings(first, 10)
+        pages.command(second, "STOP")
+        expect(second.get_by_label("Response")).to_have_text("OK: stopped")
+        # What was there is still there, then comes a gap, then what is new.
+        times, values = first.evaluate("() => window.plots.at(-1).data.slice(0, 2)")
+        assert first.evaluate("() => window.plots.length") == 1
+        outage = max(range(1, len(times)), key=lambda i: times[i] - times[i - 1])
+        assert len(before) <= outage < len(times) - 5
+        assert values[outage - 1] is None
+
+    def test_silence_is_an_outage(self, server: Server, pages: Pages) -> None:
+        # The page believes in the connection for as long as it hears the server's heartbeat.
+        page = pages.connect()
+        page.evaluate(
+            """() => {
+              const hear = control.onmessage;
+              window.heard = 0;
+              control.onmessage = (event) => { window.heard += 1; hear(event); };
+            }"""
+        )
+        page.wait_for_function("() => window.heard >= 2")
+        page.evaluate("() => { control.onmessage = null; }")
+        expect(page.get_by_role("status")).to_have_text(
+            "Disconnected: nothing heard from localhost:5678 for 5 seconds. Trying again…", timeout=8000
+        )
+        expect(page.get_by_role("status")).to_have_text("Connected to localhost")
