@@ -544,6 +544,8 @@ class Shared:
             server.wait_for("ERROR: cannot write the log: ")
             expect(page.get_by_text("ERROR: cannot write the log: ")).to_be_visible()
             wait_for_readings(page, 5)
+            page.close()
+            server.stop()
         finally:
             logs.unlink()
             if moved:

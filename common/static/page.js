@@ -21,21 +21,21 @@ function setStatus(state, text) {
 
 // Why a connection ended, for people. The browser itself says only a code, and a reason if the server gave one.
 function explainClose(event, wasOpen, server) {
-  if (event.reason) return `${event.reason} (close code ${event.code})`;
+  if (event.reason) return `${event.reason} (close code ${event.code}).`;
   if (!wasOpen) {
     return (
       `no answer from ${server}. Is the server running? Is the address right? ` +
       "Are both devices on the same network? Does a firewall block the port?"
     );
   }
-  if (event.code === 1001) return "the server has stopped (close code 1001)";
-  return `the connection was lost (close code ${event.code})`;
+  if (event.code === 1001) return "the server has stopped (close code 1001).";
+  return `the connection was lost (close code ${event.code}).`;
 }
 
 // Why new WebSocket() refused an address.
 function explainRefusal(error) {
   if (error.name === "SecurityError") {
-    return "this page came by https, from where browsers refuse ws addresses; open it by http or from its file";
+    return "this page came by https, from where browsers refuse ws addresses; open it by http or from its file.";
   }
-  return `${JSON.stringify(addressBox.value)} is not an address; try 192.168.1.20 or 192.168.1.20:5678`;
+  return `${JSON.stringify(addressBox.value)} is not an address; try 192.168.1.20 or 192.168.1.20:5678.`;
 }
