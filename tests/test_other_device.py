@@ -27,6 +27,8 @@ if not (sys.platform == "linux" and os.geteuid() == 0) and not (
 
 SERVER, DEVICE = f"livedata-server-{os.getpid()}", f"livedata-device-{os.getpid()}"
 SERVER_ADDRESS, DEVICE_ADDRESS = "10.77.0.1", "10.77.0.2"
+# An address as a server on the internet has one; this one is kept for documentation (RFC 5737).
+PUBLIC_ADDRESS = "203.0.113.1"
 IN_SERVER = ("ip", "netns", "exec", SERVER)
 IN_DEVICE = ("ip", "netns", "exec", DEVICE)
 
@@ -46,6 +48,8 @@ def network() -> Iterator[None]:
             ip("-n", name, "address", "add", f"{address}/24", "dev", "lan")
             ip("-n", name, "link", "set", "lo", "up")
             ip("-n", name, "link", "set", "lan", "up")
+        ip("-n", SERVER, "address", "add", PUBLIC_ADDRESS, "dev", "lan")
+        ip("-n", DEVICE, "route", "add", PUBLIC_ADDRESS, "dev", "lan")
         yield
     finally:
         for name in (SERVER, DEVICE):
@@ -195,13 +199,18 @@ def test_why_another_device_cannot_connect(
         expect(page.get_by_role("status")).to_have_text(
             re.compile(f"Disconnected: no answer from {address}:{PORT}. Is the server running"), timeout=7000
         )
-    # A server on this very device, but a page that came from another: the browser itself refuses.
+
+
+@pytest.mark.parametrize("step", ["test3"], indirect=True)
+def test_browser_refuses_localhost_to_a_page_with_a_public_address(
+    start_server: Callable[..., Server], pages: Pages, web_server: None
+) -> None:
+    pages.errors_are_expected = True
     start_server(prefix=IN_DEVICE)
+    page = pages.open(f"http://{PUBLIC_ADDRESS}:8000/test3/client.html")
     page.get_by_role("textbox", name="Server address").fill("localhost")
     page.get_by_role("button", name="Connect").click()
-    expect(page.get_by_role("status")).to_have_text(
-        re.compile(f"Disconnected: no answer from localhost:{PORT}")
-    )
+    expect(page.get_by_role("status")).to_contain_text(f"Disconnected: no answer from localhost:{PORT}")
     assert "ERR_BLOCKED_BY_LOCAL_NETWORK_ACCESS_CHECKS" in " ".join(pages.errors)
 
 
