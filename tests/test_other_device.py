@@ -126,6 +126,7 @@ def test_page_on_another_device(
 
 def scan(server: Server) -> str:
     """Read the QR code that the server printed, as a phone reads it from a dark terminal."""
+    server.wait_for("▀" * 20)  # the last line of the code
     lines = [line for line in server.lines if line.strip(" ") and set(line) <= set(" █▀▄")]
     pixels = [
         [255 * (character in bright) for character in line] for line in lines for bright in ("█▀", "█▄")

@@ -1,0 +1,69 @@
+"""Take the README's pictures afresh: `make screenshots`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.browser import LAUNCH_ARGS, find_browser
+from tests.promises import count_of
+from tests.support import STEPS, Logs, Server, Step, wait_until
+
+FOLDER = Path(__file__).parent / "screenshots"
+DESKTOP = {"viewport": {"width": 1000, "height": 625}}
+PHONE = {"viewport": {"width": 390, "height": 780}, "device_scale_factor": 2, "color_scheme": "dark"}
+
+
+@contextmanager
+def running(step: Step) -> Iterator[None]:
+    """Run the server of a step, and leave no log behind."""
+    logs = Logs(step.folder)
+    server = Server(step.folder, *(["--seed", "3"] if step.number >= 4 else []))
+    try:
+        server.wait_listening()
+        yield
+    finally:
+        server.stop()
+        logs.remove()
+
+
+def picture(browser: Browser, step: Step, name: str, options: dict, *, readings: int = 0) -> None:
+    """Take one picture of a step's page in use."""
+    page: Page = browser.new_page(**options)
+    page.goto(step.url)
+    if step.number >= 3:
+        page.get_by_role("button", name="Connect").click()
+    expect(page.get_by_role("status")).to_contain_text("Connected to")
+    if step.number == 1:
+        expect(page.get_by_role("listitem")).to_have_count(8, timeout=60_000)
+    elif step.number <= 6:
+        page.get_by_role("button", name="Send").click()
+        expect(page.get_by_label("Response")).not_to_be_empty()
+        if step.number == 4:
+            expect(page.get_by_label("Data").get_by_role("listitem")).to_have_count(12, timeout=60_000)
+    elif page.get_by_role("button", name="Start").is_enabled():
+        page.get_by_role("button", name="Start").click()
+    if step.number >= 5:
+        wait_until(lambda: count_of(page) >= readings, f"{readings} readings", 90)
+    page.screenshot(path=FOLDER / f"{name}.png")
+    page.close()
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=LAUNCH_ARGS)
+        for name in STEPS:
+            step = Step(name)
+            with running(step):
+                # Five readings a second reach a page, so this is a bit less than its window of a minute.
+                picture(browser, step, name, DESKTOP, readings=25 if step.number == 5 else 270)
+                if step.number == 9:
+                    picture(browser, step, f"{name}-phone", PHONE, readings=270)
+            print(f"tests/screenshots/{name}.png", flush=True)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

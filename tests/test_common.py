@@ -1,0 +1,201 @@
+"""The modules of common, where a browser adds nothing."""
+
+import asyncio
+import math
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import serve
+
+from common.clients import MAX_BACKLOG, send_to_all
+from common.log import MAX_UNWRITTEN, Log
+from common.network import lan_addresses
+from common.sampling import readings
+from common.sensors import SENSORS
+from tests.support import raw_connection, read_log, text_frame
+
+
+def run(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine in a thread of its own, because Playwright keeps an event loop in the tests' thread."""
+    errors: list[BaseException] = []
+
+    def target() -> None:
+        try:
+            asyncio.run(coroutine)
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=target)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+
+
+class TestSensors:
+    @pytest.mark.parametrize("name", SENSORS)
+    def test_a_reading_has_a_number_for_each_field(self, name: str) -> None:
+        sensor = SENSORS[name](rate=20, seed=1)
+        values = sensor.read()
+        assert len(values) == len(sensor.fields)
+        assert all(isinstance(value, float) and math.isfinite(value) for value in values)
+        assert all(isinstance(unit, str) for unit in sensor.fields.values())
+
+    @pytest.mark.parametrize("name", ["thermometer", "accelerometer"])
+    def test_seed_decides_the_readings(self, name: str) -> None:
+        first, same, other = (SENSORS[name](rate=20, seed=seed) for seed in (1, 1, 2))
+        readings = [first.read() for _ in range(100)]
+        assert readings == [same.read() for _ in range(100)]
+        assert readings != [other.read() for _ in range(100)]
+
+    def test_simulated_values_are_plausible(self) -> None:
+        thermometer = SENSORS["thermometer"](rate=1, seed=1)
+        assert all(18 < thermometer.read()[0] < 24 for _ in range(1000))
+        accelerometer = SENSORS["accelerometer"](rate=1, seed=1)
+        samples = [accelerometer.read() for _ in range(1000)]
+        assert sum(z for _, _, z in samples) / 1000 == pytest.approx(9.81, abs=0.2)
+
+    def test_processor_keeps_its_reading_for_a_tenth_of_a_second(self) -> None:
+        sensor = SENSORS["processor"](rate=1000)
+        started = time.monotonic()
+        values = {sensor.read()[0] for _ in range(100)}
+        assert time.monotonic() - started < 0.1, "too slow a machine to tell"
+        assert len(values) == 1
+
+
+class TestLog:
+    def test_rows(self, tmp_path: Path) -> None:
+        with Log(tmp_path / "logs", ["x", "y"]) as log:
+            assert not (tmp_path / "logs").exists()
+            log.write(1, 1_700_000_000_123_456_789, [0.5, -2.0])
+            (path,) = (tmp_path / "logs").iterdir()
+            assert path.read_text() == "seq,time_ns,x,y\n1,1700000000123456789,0.5,-2.0\n"
+            assert log.error is None
+
+    def test_never_an_earlier_file(self, tmp_path: Path) -> None:
+        for _ in range(3):
+            with Log(tmp_path, ["x"]) as log:
+                log.write(1, 1, [1.0])
+        assert len(list(tmp_path.iterdir())) == 3
+
+    def test_refused_rows_wait_in_order_and_not_without_limit(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "logs").write_text("a file, where the folder should be")
+        with Log(tmp_path / "logs", ["x"]) as log:
+            for seq in range(1, 101):
+                log.write(seq, seq, [1.0])
+            assert log.error.startswith("ERROR: cannot write the log: ")
+            assert capsys.readouterr().out.count("ERROR") == 1, "said once, not for each row"
+            log.unwritten += b"x" * MAX_UNWRITTEN
+            full = len(log.unwritten)
+            log.write(101, 101, [1.0])
+            assert len(log.unwritten) == full
+            del log.unwritten[-MAX_UNWRITTEN:]
+            (tmp_path / "logs").unlink()
+            log.write(101, 101, [1.0])
+            assert log.error is None
+            assert "OK: the log is written again" in capsys.readouterr().out
+        (path,) = (tmp_path / "logs").iterdir()
+        assert len(read_log(path)) == 101
+
+
+class TestReadings:
+    def test_rate_holds_whatever_the_loop_takes(self) -> None:
+        async def check() -> None:
+            running = asyncio.Event()
+            running.set()
+            started = time.monotonic()
+            async for seq, time_ns, values in readings(SENSORS["accelerometer"](100), 100, running):
+                assert abs(time.time_ns() - time_ns) < 1e9
+                assert len(values) == 3
+                if seq == 51:
+                    break
+                await asyncio.sleep(0.005)
+            assert time.monotonic() - started == pytest.approx(0.5, abs=0.1)
+
+        run(check())
+
+    def test_a_pause_is_not_made_up_for(self) -> None:
+        async def check() -> None:
+            running = asyncio.Event()
+            source = readings(SENSORS["accelerometer"](100), 100, running)
+            waiting = asyncio.ensure_future(anext(source))
+            done, _ = await asyncio.wait([waiting], timeout=0.2)
+            assert not done, "nothing is read before the start"
+            running.set()
+            assert (await waiting)[0] == 1
+            started = time.monotonic()
+            for seq in range(2, 12):
+                assert (await anext(source))[0] == seq
+            assert time.monotonic() - started > 0.08
+
+        run(check())
+
+
+class TestSendToAll:
+    @pytest.mark.parametrize("which", ["common", "test5"])
+    def test_client_that_reads_nothing_is_cut_off(
+        self, which: str, capsys: pytest.CaptureFixture[str], step5: Callable
+    ) -> None:
+        send = send_to_all if which == "common" else step5
+
+        async def check() -> None:
+            clients = set()
+
+            async def handler(connection: Any) -> None:
+                clients.add(connection)
+                try:
+                    await connection.wait_closed()
+                finally:
+                    clients.discard(connection)
+
+            async with serve(handler, "localhost", 5678, write_limit=MAX_BACKLOG, compression=None):
+                stalled = await asyncio.to_thread(raw_connection, buffer=4096)
+                async with connect("ws://localhost:5678", proxy=None) as reader:
+                    while len(clients) < 2:  # noqa: ASYNC110
+                        await asyncio.sleep(0)
+                    message, received = "x" * 2**16, 0
+                    while len(clients) == 2:
+                        assert received < 1000, "never cut off"
+                        send(clients, message)
+                        # The other client gets each message at once.
+                        async with asyncio.timeout(5):
+                            assert await reader.recv() == message
+                        received += 1
+                        held = max(client.transport.get_write_buffer_size() for client in clients)
+                        assert held <= MAX_BACKLOG + 2 * len(message)
+                    (left,) = clients
+                    assert left.remote_address == reader.local_address
+                stalled.close()
+
+        run(check())
+        assert capsys.readouterr().out == "Cut off a client that does not read what it is sent\n"
+
+    @pytest.fixture
+    def step5(self, monkeypatch: pytest.MonkeyPatch) -> Callable:
+        """send_to_all() as test5 has it, which takes a role and looks up its clients."""
+        import runpy
+
+        monkeypatch.setattr("sys.argv", ["server.py"])
+        functions = runpy.run_path("test5/server.py")
+
+        def send(clients: set, message: str) -> None:
+            functions["clients"]["/data"] = clients
+            functions["send_to_all"]("/data", message)
+
+        return send
+
+
+def test_lan_addresses_are_for_others() -> None:
+    for address in lan_addresses():
+        assert not address.startswith(("127.", "169.254."))
+
+
+def test_frames_made_by_hand_are_right() -> None:
+    assert text_frame("Hello") == bytes([0x81, 0x85, 0, 0, 0, 0]) + b"Hello"
