@@ -4,23 +4,32 @@ import re
 
 from websockets.asyncio.server import ServerConnection
 
-BODY_HEADER = re.compile(rb"^(?:content-length|transfer-encoding):.*\r\n", re.IGNORECASE | re.MULTILINE)
+# The lines that announce a body, and how long a request may be before the library has to judge it.
+BODY_HEADERS = re.compile(rb"\r\n(?:content-length|transfer-encoding):[^\r\n]*", re.IGNORECASE)
+MAX_REQUEST = 2**16
 
 
 class HttpConnection(ServerConnection):
-    """A connection that lets `process_request` answer a request that has a body, such as a POST.
+    """A connection that lets `process_request` answer every request, with a body or without.
 
-    The library itself hangs up on those without a word (`websockets.http11.Request.parse`). Here it
-    sees neither the headers that announce the body nor the body, which is read and thrown away.
+    The library itself hangs up on requests with a body (`websockets.http11.Request.parse`), and takes what
+    follows a plain request for WebSocket frames. Here it sees neither.
     """
 
-    has_body = False
+    request_bytes: bytes | None = b""  # what has arrived of the request; None once it is complete
+    is_websocket = True
 
     def data_received(self, data: bytes) -> None:
-        if self.has_body:
+        if self.request_bytes is None:
+            if self.is_websocket:
+                super().data_received(data)
             return
-        if self.request is None and BODY_HEADER.search(data):
-            self.has_body = True
-            headers = data.partition(b"\r\n\r\n")[0] + b"\r\n"
-            data = BODY_HEADER.sub(b"", headers) + b"\r\n"
-        super().data_received(data)
+        self.request_bytes += data
+        request, end, rest = self.request_bytes.partition(b"\r\n\r\n")
+        if not end and len(request) < MAX_REQUEST:
+            return
+        self.request_bytes = None
+        self.is_websocket = b"\r\nsec-websocket-key:" in request.lower()
+        if not self.is_websocket:
+            request, rest = BODY_HEADERS.sub(b"", request), b""
+        super().data_received(request + end + rest)

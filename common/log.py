@@ -27,16 +27,10 @@ class Log:
 
     def __init__(self, folder: Path, fields: Iterable[str]) -> None:
         self.folder = folder
+        self.fields = fields
         self.file: BinaryIO | None = None
         self.error: str | None = None
-        self.unwritten = bytearray(f"seq,time_ns,{','.join(fields)}\n".encode())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.file:
-            self.file.close()
+        self.unwritten = bytearray()
 
     def write(self, seq: int, time_ns: int, values: Iterable[float]) -> None:
         """Append a row.
@@ -48,19 +42,37 @@ class Log:
         """
         if len(self.unwritten) < MAX_UNWRITTEN:
             self.unwritten += f"{seq},{time_ns},{','.join(map(str, values))}\n".encode()
+        self.flush()
+
+    def flush(self) -> None:
+        """Try again to write what the disk has refused; `write()` does so too."""
+        problem = None
         try:
-            if self.file is None:
-                self.folder.mkdir(exist_ok=True)
-                name = datetime.now().strftime("%Y-%m-%dT%H-%M-%S.%f.csv")
-                # Mode "x" makes a new file, never an earlier run's; unbuffered, nothing waits in Python.
-                self.file = (self.folder / name).open("xb", buffering=0)
-                print(f"Logging to {self.folder.name}/{name}")
+            if self.unwritten and self.file is None:
+                self._open()
             # A write may take only a part of a row. The rest of it goes first next time.
             while self.unwritten:
                 del self.unwritten[: self.file.write(self.unwritten)]
-            problem = None
         except OSError as error:
-            problem = f"ERROR: cannot write the log: {error.strerror}"
+            problem = f"ERROR: cannot write the log in {self.folder.name}: {error.strerror}"
         if problem != self.error:
             print(problem or "OK: the log is written again")
             self.error = problem
+
+    def _open(self) -> None:
+        self.folder.mkdir(exist_ok=True)
+        name = datetime.now().strftime("%Y-%m-%dT%H-%M-%S.%f.csv")
+        # Mode "x" makes a new file, never an earlier run's; unbuffered, nothing waits in Python.
+        self.file = (self.folder / name).open("xb", buffering=0)
+        self.unwritten[:0] = f"seq,time_ns,{','.join(self.fields)}\n".encode()
+        print(f"Logging to {self.folder.name}/{name}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.flush()
+        if self.unwritten:
+            print(f"ERROR: {len(self.unwritten)} bytes of readings could not be written and are lost")
+        if self.file:
+            self.file.close()

@@ -51,14 +51,18 @@ def announce(options: argparse.Namespace, *, serves_page: bool = False) -> None:
             browser's address bar, and a QR code of the one for other devices follows.
     """
     port = options.port
+    here, others = options.host or "localhost", []
     if options.host is None:
-        here, others = "localhost", lan_addresses()
+        others = lan_addresses()
         print(f"Listening on port {port} of every network interface (Ctrl-C stops)")
     else:
-        here, others = options.host, []
-        print(f"Listening on {options.host}, port {port} (Ctrl-C stops)")
+        if not here.startswith(("localhost", "127.", "::1")):
+            others = [here]
+        print(f"Listening on {here}, port {port} (Ctrl-C stops)")
 
     def shown(host: str) -> str:
+        if ":" in host:
+            host = f"[{host}]"  # as IPv6 addresses are written before a port
         if serves_page:
             return f"http://{host}:{port}/"
         return host if port == 5678 else f"{host}:{port}"

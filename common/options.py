@@ -38,18 +38,24 @@ def parse_options(description: str, *, sensors: Sequence[str] = (), rate: float 
         parser.add_argument(
             "--seed", type=int, help="make a simulated sensor give the same readings in every run"
         )
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.host in ("", "0.0.0.0", "::"):
+        # Other ways to say the same. None listens on IPv4 and IPv6 alike.
+        options.host = None
+    return options
 
 
 def _port(text: str) -> int:
-    port = int(text)
-    if not 1 <= port <= 65535:
-        raise argparse.ArgumentTypeError(f"{port} is not a port; use 1024 to 65535")
-    return port
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; use a number from 1024 to 65535")
+    return int(text)
 
 
 def _rate(text: str) -> float:
-    rate = float(text)
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0
     if not 0 < rate <= 10_000:
-        raise argparse.ArgumentTypeError(f"{text} is not a sample rate; use more than 0 and at most 10000")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a sample rate; use more than 0 and at most 10000")
     return rate

@@ -35,17 +35,23 @@ async def handler(connection):
 
 
 async def main():
-    server = await serve(handler, HOST, PORT)
-    print(f"Listening on ws://{HOST}:{PORT} (Ctrl-C stops)")
-    await server.serve_forever()
+    # Ctrl-C (SIGINT) and `kill` (SIGTERM) ask the server to stop. This way of listening to them works on
+    # Windows too.
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+    # At the end of this block every connection is closed, with the close code 1001: going away.
+    async with serve(handler, HOST, PORT):
+        print(f"Listening on ws://{HOST}:{PORT} (Ctrl-C stops)")
+        await stop.wait()
+    print("Stopped")
 
 
 if __name__ == "__main__":
-    # SIGTERM, which `kill` sends, does the same as Ctrl-C: it closes every connection and ends.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         asyncio.run(main())
-    except KeyboardInterrupt:
-        print("Stopped")
     except OSError as error:
-        raise SystemExit(f"Cannot listen on port {PORT}. Stop the server that uses it. ({error})") from None
+        raise SystemExit(
+            f"Cannot listen on port {PORT}: {error.strerror}. Is a server still running?"
+        ) from None

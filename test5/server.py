@@ -32,36 +32,44 @@ class Log:
     """One new CSV file for this run. What write() is given is with the operating system when it returns."""
 
     def __init__(self, folder, fields):
-        self.folder, self.file, self.error = folder, None, None
-        self.unwritten = bytearray(f"seq,time_ns,{','.join(fields)}\n".encode())
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self.file:
-            self.file.close()
+        self.folder, self.fields, self.file, self.error = folder, fields, None, None
+        self.unwritten = bytearray()
 
     def write(self, seq, time_ns, values):
         # While the disk refuses, rows wait here for it, but not without limit: memory is no disk.
         if len(self.unwritten) < MAX_UNWRITTEN:
             self.unwritten += f"{seq},{time_ns},{','.join(map(str, values))}\n".encode()
+        self.flush()
+
+    def flush(self):
+        problem = None
         try:
-            if self.file is None:
-                self.folder.mkdir(exist_ok=True)
-                name = datetime.now().strftime("%Y-%m-%dT%H-%M-%S.%f.csv")
-                # Mode "x" makes a new file, never an earlier run's; unbuffered, nothing waits in Python.
-                self.file = (self.folder / name).open("xb", buffering=0)
-                print(f"Logging to {self.folder.name}/{name}")
+            if self.unwritten and self.file is None:
+                self.open()
             # A write may take only a part of a row. The rest of it goes first next time.
             while self.unwritten:
                 del self.unwritten[: self.file.write(self.unwritten)]
-            problem = None
         except OSError as error:
-            problem = f"ERROR: cannot write the log: {error.strerror}"
+            problem = f"ERROR: cannot write the log in {self.folder.name}: {error.strerror}"
         if problem != self.error:
             print(problem or "OK: the log is written again")
             self.error = problem
+
+    def open(self):
+        self.folder.mkdir(exist_ok=True)
+        name = datetime.now().strftime("%Y-%m-%dT%H-%M-%S.%f.csv")
+        # Mode "x" makes a new file, never an earlier run's; unbuffered, nothing waits in Python.
+        self.file = (self.folder / name).open("xb", buffering=0)
+        self.unwritten[:0] = f"seq,time_ns,{','.join(self.fields)}\n".encode()
+        print(f"Logging to {self.folder.name}/{name}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.flush()
+        if self.file:
+            self.file.close()
 
 
 async def acquire():
@@ -72,7 +80,7 @@ async def acquire():
         if not running.is_set():
             await running.wait()
             due = loop.time()
-        values, time_ns = sensor.read(), time.time_ns()
+        time_ns, values = time.time_ns(), sensor.read()
         error_before = log.error
         log.write(seq, time_ns, values)
         if log.error != error_before:
@@ -81,6 +89,8 @@ async def acquire():
             send_to_all("/data", f"{values[0]}")
         # Sleeping until the next is due, not for a fixed time, keeps the sample rate whatever the rest took.
         due += 1 / options.rate
+        if loop.time() > due + 1:
+            due = loop.time()  # the whole machine was asleep: what was missed is not made up for
         await asyncio.sleep(due - loop.time())
 
 
@@ -100,7 +110,7 @@ async def handler(connection):
         print(f"Refused a client with the path {role[:100]!r}")
         await connection.close(1008, "the path must be /control or /data")
         return
-    print(f"Hello, client ({role})")
+    print(f"Hello, client ({role[1:]})")
     clients[role].add(connection)
     try:
         if log.error and role == "/control":
@@ -115,7 +125,7 @@ async def handler(connection):
         pass
     finally:
         clients[role].discard(connection)
-        print(f"Bye, client ({role})")
+        print(f"Bye, client ({role[1:]})")
 
 
 def obey(role, command):
@@ -123,7 +133,7 @@ def obey(role, command):
         return "ERROR: this is the data socket; send commands on the control socket"
     if command == "START":
         running.set()
-        return "OK: started"
+        return f"OK: started, but {log.error}" if log.error else "OK: started"
     if command == "STOP":
         running.clear()
         return "OK: stopped"

@@ -42,7 +42,7 @@ async def handler(connection):
         print(f"Refused a client with the path {role[:100]!r}")
         await connection.close(1008, "the path must be /control or /data")
         return
-    print(f"Hello, client ({role})")
+    print(f"Hello, client ({role[1:]})")
     clients[role].add(connection)
     try:
         if log.error and role == "/control":
@@ -57,7 +57,7 @@ async def handler(connection):
         pass
     finally:
         clients[role].discard(connection)
-        print(f"Bye, client ({role})")
+        print(f"Bye, client ({role[1:]})")
 
 
 def obey(role, command):
@@ -65,7 +65,7 @@ def obey(role, command):
         return "ERROR: this is the data socket; send commands on the control socket"
     if command == "START":
         running.set()
-        return "OK: started"
+        return f"OK: started, but {log.error}" if log.error else "OK: started"
     if command == "STOP":
         running.clear()
         return "OK: stopped"

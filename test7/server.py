@@ -43,7 +43,7 @@ async def handler(connection):
         print(f"Refused a client with the path {role[:100]!r}")
         await connection.close(1008, "the path must be /control or /data")
         return
-    print(f"Hello, client ({role})")
+    print(f"Hello, client ({role[1:]})")
     clients[role].add(connection)
     try:
         if role == "/control":
@@ -62,7 +62,7 @@ async def handler(connection):
         pass
     finally:
         clients[role].discard(connection)
-        print(f"Bye, client ({role})")
+        print(f"Bye, client ({role[1:]})")
 
 
 def obey(role, command):
@@ -71,7 +71,7 @@ def obey(role, command):
     if command == "START":
         running.set()
         send_to_all(clients["/control"], state())
-        return "OK: started"
+        return f"OK: started, but {log.error}" if log.error else "OK: started"
     if command == "STOP":
         running.clear()
         send_to_all(clients["/control"], state())

@@ -46,7 +46,7 @@ async def handler(connection):
         print(f"Refused a client with the path {role[:100]!r}")
         await connection.close(1008, "the path must be /control or /data")
         return
-    print(f"Hello, client ({role})")
+    print(f"Hello, client ({role[1:]})")
     clients[role].add(connection)
     try:
         if role == "/control":
@@ -63,7 +63,7 @@ async def handler(connection):
         pass
     finally:
         clients[role].discard(connection)
-        print(f"Bye, client ({role})")
+        print(f"Bye, client ({role[1:]})")
 
 
 def obey(role, command):

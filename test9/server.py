@@ -10,7 +10,9 @@ import json
 from pathlib import Path
 
 from websockets.asyncio.server import serve
+from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Response
 
 from common.clients import MAX_BACKLOG, send_to_all
 from common.http import HttpConnection
@@ -47,11 +49,17 @@ def serve_file(connection, request):
     elif file is None:
         response = connection.respond(404, "Nothing here. The dashboard is at / and at /dashboard.\n")
     else:
-        response = connection.respond(200, file.read_text(encoding="utf-8"))
-        del response.headers["Content-Type"]
-        response.headers["Content-Type"] = f"{TYPES[file.suffix]}; charset=utf-8"
-        # A browser may keep the file, but asks for it anew each time: what is edited is seen on reload.
-        response.headers["Cache-Control"] = "no-cache"
+        body = file.read_bytes()
+        headers = Headers(
+            {
+                "Content-Type": f"{TYPES[file.suffix]}; charset=utf-8",
+                "Content-Length": str(len(body)),
+                "Connection": "close",
+                # A browser asks for the file anew each time, so what you edit is what you see.
+                "Cache-Control": "no-cache",
+            }
+        )
+        response = Response(200, "OK", headers, body)
     if request.method == "HEAD":
         response.body = b""
     return response
@@ -75,7 +83,7 @@ async def handler(connection):
         print(f"Refused a client with the path {role[:100]!r}")
         await connection.close(1008, "the path must be /control or /data")
         return
-    print(f"Hello, client ({role})")
+    print(f"Hello, client ({role[1:]})")
     clients[role].add(connection)
     try:
         if role == "/control":
@@ -92,7 +100,7 @@ async def handler(connection):
         pass
     finally:
         clients[role].discard(connection)
-        print(f"Bye, client ({role})")
+        print(f"Bye, client ({role[1:]})")
 
 
 def obey(role, command):
@@ -116,6 +124,7 @@ def state():
 async def send_heartbeat():
     """Say something every second. A page that hears nothing for a while knows that its network has failed."""
     while True:
+        log.flush()
         send_to_all(clients["/control"], state())
         await asyncio.sleep(1)
 

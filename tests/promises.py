@@ -288,11 +288,12 @@ class OnDemand:
         expected = ["--host", "--port", *(["--sensor", "--rate", "--seed"] if step.number >= 4 else [])]
         assert all(option in helped.output for option in expected)
         for options, says in [
-            (["--port", "99999"], "99999 is not a port"),
-            (["--port", "0"], "0 is not a port"),
-            (["--port", "http"], "invalid"),
+            (["--port", "99999"], "'99999' is not a port"),
+            (["--port", "0"], "'0' is not a port"),
+            (["--port", "http"], "'http' is not a port"),
             (["--host", "203.0.113.77"], "no address '203.0.113.77'"),
-            *([(["--rate", "0"], "0 is not a sample rate"), (["--sensor", "x"], "invalid choice")]
+            (["--host", "no..name"], "no address 'no..name'"),
+            *([(["--rate", "0"], "'0' is not a sample rate"), (["--sensor", "x"], "invalid choice")]
               if step.number >= 4 else []),
         ]:  # fmt: skip
             bad = Server(step.folder, *options)
@@ -515,12 +516,14 @@ class Shared:
         # 20 bytes more fit into the file: the next row only in part.
         size = server.logs.newest().stat().st_size
         resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (size + 20, resource.RLIM_INFINITY))
-        problem = page.get_by_text("ERROR: cannot write the log: File too large")
+        problem = page.get_by_text("ERROR: cannot write the log in logs: File too large")
         expect(problem).to_be_visible()
-        server.wait_for("ERROR: cannot write the log: File too large")
+        server.wait_for("ERROR: cannot write the log in logs: File too large")
         wait_for_readings(page, 20)
         # A page that is opened now is told too.
-        expect(pages.connect().get_by_text("ERROR: cannot write the log: File too large")).to_be_visible()
+        expect(
+            pages.connect().get_by_text("ERROR: cannot write the log in logs: File too large")
+        ).to_be_visible()
         # There is room again: the log goes on where it was, and nothing is lost.
         resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
         server.wait_for("OK: the log is written again")
@@ -541,8 +544,8 @@ class Shared:
             server = start_server("--rate", "200")
             page = pages.connect()
             pages.command(page, "START")
-            server.wait_for("ERROR: cannot write the log: ")
-            expect(page.get_by_text("ERROR: cannot write the log: ")).to_be_visible()
+            server.wait_for("ERROR: cannot write the log in logs: ")
+            expect(page.get_by_text("ERROR: cannot write the log in logs: ")).to_be_visible()
             wait_for_readings(page, 5)
             page.close()
             server.stop()

@@ -52,8 +52,9 @@ def picture(browser: Browser, step: Step, name: str, options: dict, *, readings:
 
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
+    browser_path = find_browser()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=LAUNCH_ARGS)
+        browser = playwright.chromium.launch(executable_path=browser_path, args=LAUNCH_ARGS)
         for name in STEPS:
             step = Step(name)
             with running(step):

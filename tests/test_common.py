@@ -90,7 +90,7 @@ class TestLog:
         with Log(tmp_path / "logs", ["x"]) as log:
             for seq in range(1, 101):
                 log.write(seq, seq, [1.0])
-            assert log.error.startswith("ERROR: cannot write the log: ")
+            assert log.error.startswith("ERROR: cannot write the log in logs: ")
             assert capsys.readouterr().out.count("ERROR") == 1, "said once, not for each row"
             log.unwritten += b"x" * MAX_UNWRITTEN
             full = len(log.unwritten)

@@ -235,7 +235,7 @@ def test_client_that_reads_nothing_is_cut_off(start_server: Callable[..., Server
         server.wait_for("Hello, client", count=3)
         pages.command(page, "START")
         server.wait_for("Cut off a client that does not read what it is sent", timeout=40)
-        server.wait_for("Bye, client (/data)")
+        server.wait_for("Bye, client (data)")
         wait_for_readings(page, 1000)
         expect(page.get_by_role("status")).to_have_text(f"Connected to {SERVER_ADDRESS}")
     stalled.wait()

@@ -22,13 +22,14 @@ function setStatus(state, text) {
 // Why a connection ended, for people. The browser itself says only a code, and a reason if the server gave one.
 function explainClose(event, wasOpen, server) {
   if (event.reason) return `${event.reason} (close code ${event.code}).`;
-  if (!wasOpen) {
+  if (!wasOpen && event.code === 1006) {
     return (
       `no answer from ${server}. Is the server running? Is the address right? ` +
       "Are both devices on the same network? Does a firewall block the port?"
     );
   }
   if (event.code === 1001) return "the server has stopped (close code 1001).";
+  if (event.code === 1011) return "the server failed (close code 1011); its terminal says why.";
   return `the connection was lost (close code ${event.code}).`;
 }
 

@@ -10,7 +10,7 @@ function createPlot(figure, fields, onDraw) {
 
   // The plot takes its data by columns: the times in seconds, then the values of each field.
   let columns = [[], ...names.map(() => [])];
-  let drawing = false;
+  let frame = 0;
 
   // Colours come from the style sheet, anew at each drawing, because people switch between light and dark.
   const colour = (name) => getComputedStyle(figure).getPropertyValue(name);
@@ -49,10 +49,9 @@ function createPlot(figure, fields, onDraw) {
 
   // However much arrives before the screen is drawn next, the plot is drawn once.
   function draw() {
-    if (drawing) return;
-    drawing = true;
-    requestAnimationFrame(() => {
-      drawing = false;
+    if (frame) return;
+    frame = requestAnimationFrame(() => {
+      frame = 0;
       plot.setData(columns);
       onDraw();
     });
@@ -85,6 +84,7 @@ function createPlot(figure, fields, onDraw) {
     },
 
     destroy() {
+      cancelAnimationFrame(frame);
       resizing.disconnect();
       scheme.removeEventListener("change", recolour);
       plot.destroy();
