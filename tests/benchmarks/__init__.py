@@ -1,0 +1,1 @@
+"""What the steps cost, measured beside their rivals and their limit: `make bench`."""

@@ -1,0 +1,138 @@
+"""The server's processor time for a message to each of 100 clients.
+
+Every server sends the same reading at the same pace to the same client program, which offers compression only
+where it says so. The server has one core and the clients another, where the system allows that. The time is
+`time.process_time()` of the server, and counts only once every client has received every message.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from threading import Timer
+
+from tests.benchmarks.result import Result
+
+ROOT = Path(__file__).parents[2]
+RUNS = 15
+CLIENTS = 100
+BROADCASTS = 50  # in one run
+INTERVAL = 0.008  # seconds from broadcast to broadcast, which leaves even the slowest some rest
+TIMEOUT = 60
+
+
+@dataclass
+class Server:
+    """What a server of `tests.benchmarks.servers` does, and what its clients ask it for."""
+
+    does: str
+    path: str = "/data"
+    compression: bool = False
+
+
+SERVERS = {
+    "bare asyncio": Server("writes one ready-made frame to each transport: the limit"),
+    "test9": Server("its own server.py: logs 4 readings, sends 1 to all with common.clients.send_to_all()"),
+    "FastAPI": Server(
+        "on uvicorn with its default, the package websockets; await client.send_text() for each"
+    ),
+    "aiohttp": Server("await client.send_str() for each client"),
+    "Tornado": Server("client.write_message() for each client"),
+    "python-socketio": Server("on uvicorn; await sio.emit()", "/socket.io/?EIO=4&transport=websocket"),
+    "websockets send": Server("await client.send() for each client, no compression"),
+    "websockets broadcast": Server("broadcast(), no compression"),
+    "websockets default": Server("broadcast() with the default, compression", compression=True),
+}
+
+
+def run() -> list[Result]:
+    for name, server in SERVERS.items():
+        print(f"  {name:22}{server.does}")
+    packages = ["websockets", "fastapi", "uvicorn", "aiohttp", "tornado", "python-socketio"]
+    print(" ", ", ".join(f"{name} {version(name)}" for name in packages))
+
+    times: dict[str, list[float]] = {name: [] for name in SERVERS}
+    with ExitStack() as stack:
+        pairs = {name: _start_pair(stack, name) for name in SERVERS}
+        for pair in pairs.values():
+            measure(*pair)  # to warm up
+        for number in range(RUNS):
+            # Every other run goes backwards, so that a machine that gets slower or faster favours none.
+            for name in list(SERVERS)[:: -1 if number % 2 else 1]:
+                times[name].append(measure(*pairs[name]))
+
+    medians = {name: median(values) for name, values in times.items()}
+    limit = medians["bare asyncio"]
+    print(f"\n  {f'µs a delivery, median of {RUNS} runs':40}times the limit   lowest … highest")
+    for name in sorted(medians, key=medians.get):
+        spread = f"{min(times[name]):.1f} … {max(times[name]):.1f}"
+        print(f"  {name:24}{medians[name]:9.1f}{medians[name] / limit:22.2f}   {spread}")
+
+    def compare(rival: str, factor: float) -> Result:
+        ratio = medians["test9"] / medians[rival]
+        return Result(
+            f"fan-out: test9 against {rival}", f"{ratio:.2f} times", f"{factor} or less", ratio <= factor
+        )
+
+    # Equal servers differ by up to a tenth from one bench to the next: that much is level.
+    return [
+        compare("bare asyncio", 1.6),
+        compare("FastAPI", 1.1),
+        compare("Tornado", 0.7),
+        compare("python-socketio", 0.7),
+    ]
+
+
+def measure(server: subprocess.Popen[str], clients: subprocess.Popen[str]) -> float:
+    """Have the server broadcast and the clients receive, and return the server's microseconds a delivery."""
+    _say(server, "broadcast")
+    _wait_for(clients, "All received")
+    _say(server, "all received")
+    return float(_wait_for(server, r"Processor time (\S+)")) / (CLIENTS * BROADCASTS) * 1e6
+
+
+def pin(core: int) -> None:
+    """Keep this process on one of the cores, where the system allows that."""
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[core % len(cores)]})
+
+
+def _start_pair(stack: ExitStack, name: str) -> tuple[subprocess.Popen[str], subprocess.Popen[str]]:
+    """Start a server and its clients, and wait until they are connected."""
+    folder = stack.enter_context(TemporaryDirectory())
+    server = _start(stack, "servers", name, folder)
+    clients = _start(stack, "clients", name, _wait_for(server, r"port (\d+)"))
+    _wait_for(server, "Ready")
+    return server, clients
+
+
+def _start(stack: ExitStack, module: str, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", f"tests.benchmarks.{module}", *arguments]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    stack.enter_context(process)  # closes the pipes and waits,
+    stack.callback(process.kill)  # which comes before that
+    return process
+
+
+def _say(process: subprocess.Popen[str], line: str) -> None:
+    process.stdin.write(line + "\n")
+    process.stdin.flush()
+
+
+def _wait_for(process: subprocess.Popen[str], pattern: str) -> str:
+    watchdog = Timer(TIMEOUT, process.kill)
+    watchdog.start()
+    try:
+        for line in process.stdout:
+            if match := re.search(pattern, line):
+                return match[match.re.groups]
+    finally:
+        watchdog.cancel()
+    raise SystemExit(f"{' '.join(process.args[2:4])} ended before it said {pattern!r}")
