@@ -12,8 +12,7 @@ from tempfile import TemporaryDirectory
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.browser import LAUNCH_ARGS, find_browser
-
-ROOT = Path(__file__).parents[2]
+from tests.support import ROOT, free_port
 
 
 @contextmanager
@@ -23,7 +22,7 @@ def dashboard() -> Iterator[str]:
         # It runs from a copy of its files, so that the benchmark leaves no log in the step's folder.
         for part in ["test9", "common/static"]:
             shutil.copytree(ROOT / part, Path(folder, part), ignore=shutil.ignore_patterns("logs"))
-        command = [sys.executable, "-u", "server.py", "--host", "127.0.0.1", "--port", "0"]
+        command = [sys.executable, "-u", "server.py", "--host", "127.0.0.1", "--port", str(free_port())]
         with subprocess.Popen(
             command, cwd=Path(folder, "test9"), stdout=subprocess.PIPE, text=True
         ) as server:

@@ -13,6 +13,7 @@ from types import ModuleType
 from common.log import Log
 from common.sensors import SENSORS
 from tests.benchmarks.fanout import BROADCASTS, CLIENTS, INTERVAL, ROOT, pin
+from tests.support import free_port
 
 SENSOR = SENSORS["accelerometer"](rate=20, seed=1)
 # The readings of a run, as test9's own data path gets them, and as JSON text.
@@ -77,7 +78,7 @@ async def bare_asyncio() -> None:
 
 async def test9() -> None:
     """All of test9's `main()` with its own options; only the readings come at the pace of the benchmark."""
-    server = load(ROOT / "test9" / "server.py", "--host", "127.0.0.1", "--port", "0")
+    server = load(ROOT / "test9" / "server.py", "--host", "127.0.0.1", "--port", str(free_port()))
     server.log = Log(Path(sys.argv[2]), server.sensor.fields)
 
     async def readings(*_: object) -> AsyncIterator[tuple[int, int, list[float]]]:
