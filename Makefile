@@ -15,7 +15,7 @@ test: .venv/installed-test
 	$(BIN)/python -m tests.browser
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 bench: .venv/installed-bench
 	$(BIN)/python -m tests.browser

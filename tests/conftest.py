@@ -1,17 +1,20 @@
 """Fixtures: servers as processes, and pages in a real browser."""
 
 import contextlib
+import ctypes
 import os
+import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.browser import LAUNCH_ARGS, find_browser
-from tests.support import ROOT, Logs, Server, Step, free_port, wait_until
+from tests.support import ROOT, Server, Step, free_port, wait_until
 
 # Keeps every plot that a page makes, so that a test can ask what is drawn.
 REMEMBER_PLOTS = """
@@ -32,8 +35,25 @@ Object.defineProperty(window, "uPlot", {
 """
 
 
+def can_isolate() -> bool:
+    """Whether this process may have a network of its own: on Linux, as root."""
+    return sys.platform == "linux" and os.geteuid() == 0
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Share the tests among the cores where each worker can have port 5678 to itself; else use one."""
+    return (os.cpu_count() or 1) if can_isolate() else 0
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    config.browser_path = find_browser()
+    if "PYTEST_XDIST_WORKER" in os.environ and can_isolate():
+        clone_newnet = 0x40000000  # a new network namespace, see unshare(2)
+        if ctypes.CDLL(None, use_errno=True).unshare(clone_newnet) != 0:
+            raise OSError(ctypes.get_errno(), "no network namespace for this worker")
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    if not hasattr(config.option, "numprocesses") or not config.option.numprocesses:
+        config.browser_path = find_browser()
 
 
 @pytest.fixture(scope="session")
@@ -52,11 +72,9 @@ def step(request: pytest.FixtureRequest) -> Step:
 def start_server(step: Step) -> Iterator[Callable[..., Server]]:
     """Start the step's server with these options; at the end of the test it is stopped with Ctrl-C."""
     servers: list[Server] = []
-    logs = Logs(step.folder)
 
-    def start(*options: str, prefix: tuple[str, ...] = ()) -> Server:
-        server = Server(step.folder, *options, prefix=prefix)
-        server.logs = logs
+    def start(*options: str, prefix: tuple[str, ...] = (), folder: Path = step.folder) -> Server:
+        server = Server(folder, *options, prefix=prefix)
         servers.append(server)
         server.wait_listening()
         return server
@@ -69,7 +87,7 @@ def start_server(step: Step) -> Iterator[Callable[..., Server]]:
         for server in servers:
             if server.process.returncode is None:
                 server.kill()
-        logs.remove()
+            server.remove_log()
 
 
 @pytest.fixture
@@ -77,23 +95,42 @@ def server(start_server: Callable[..., Server]) -> Server:
     return start_server()
 
 
+@pytest.fixture
+def fast_server(start_server: Callable[..., Server]) -> Server:
+    """A server whose sensor is read 200 times a second, so that tests need not wait for readings."""
+    return start_server("--rate", "200")
+
+
+@pytest.fixture
+def copied_folder(step: Step, tmp_path: Path) -> Path:
+    """A copy of the step's folder, for what must not be done where somebody's own logs may be."""
+    folder = tmp_path / step.name
+    shutil.copytree(step.folder, folder, ignore=shutil.ignore_patterns("logs"))
+    shutil.copytree(ROOT / "common" / "static", tmp_path / "common" / "static")
+    return folder
+
+
 class Pages:
-    """Opens pages, each in a browser window of its own, and notes every error in their consoles."""
+    """Opens pages, and notes every error in their consoles."""
 
     def __init__(self, browser: Browser, step: Step) -> None:
         self.browser, self.step = browser, step
-        self.contexts: list[BrowserContext] = []
+        self.contexts: dict[str, BrowserContext] = {}
         self.errors: list[str] = []
         self.errors_are_expected = False
 
     def open(self, url: str | None = None, **options: object) -> Page:
         """Open the step's page, or another address, and leave it as a reader first sees it."""
-        context = self.browser.new_context(**options)
-        self.contexts.append(context)
-        context.add_init_script(REMEMBER_PLOTS)
-        context.on("weberror", lambda error: self.errors.append(str(error.error)))
-        context.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
-        page = context.new_page()
+        # Small windows are drawn fast.
+        options = {"viewport": {"width": 640, "height": 480}} | options
+        if str(options) not in self.contexts:
+            context = self.contexts[str(options)] = self.browser.new_context(**options)
+            context.add_init_script(REMEMBER_PLOTS)
+            context.on("weberror", lambda error: self.errors.append(str(error.error)))
+            context.on(
+                "console", lambda message: message.type == "error" and self.errors.append(message.text)
+            )
+        page = self.contexts[str(options)].new_page()
         page.set_default_timeout(10_000)
         page.goto(url or self.step.url)
         return page
@@ -119,7 +156,7 @@ class Pages:
 def pages(browser: Browser, step: Step, start_server: object) -> Iterator[Pages]:
     pages = Pages(browser, step)
     yield pages
-    for context in pages.contexts:
+    for context in pages.contexts.values():
         context.close()
     if not pages.errors_are_expected:
         assert pages.errors == []

@@ -42,13 +42,12 @@ DRAWN = """() => {
   return times.map((time, i) => [time, ...lines.map((line) => line[i])]).filter((row) => row[1] !== null);
 }"""
 
-# The colours of the pixels that are not background, as a set of strings.
-PAINTED = """() => {
+# Whether the plot has a pixel of this colour, given as "#rrggbb".
+PAINTED = """(colour) => {
   const canvas = document.querySelector("figure canvas");
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-  const colours = new Set();
-  for (let i = 0; i < data.length; i += 4) if (data[i + 3] === 255) colours.add(data.slice(i, i + 3).join());
-  return [...colours];
+  const [r, g, b] = [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
+  return new Uint32Array(data.buffer).includes(((255 << 24) | (b << 16) | (g << 8) | r) >>> 0);
 }"""
 
 
@@ -58,8 +57,8 @@ def count_of(page: Page) -> int:
 
 def wait_for_readings(page: Page, more: int) -> None:
     """Wait until that many more readings have been shown."""
-    enough = count_of(page) + more
-    wait_until(lambda: count_of(page) >= enough, f"{enough} readings on the page", 20)
+    shown = "parseInt(document.getElementById('count').textContent)"
+    page.wait_for_function(f"(enough) => {shown} >= enough", arg=page.evaluate(shown) + more, timeout=20_000)
 
 
 class Console:
@@ -209,7 +208,7 @@ class DataAsText:
         assert all(re.fullmatch(r"\d\d(\.\d+)?", text) for text in items.all_inner_texts())
 
     def test_list_keeps_the_latest_thousand(self, server: Server, pages: Pages) -> None:
-        page = pages.connect()
+        page = pages.connect(viewport={"width": 640, "height": 900})
         page.evaluate("() => { for (let i = 0; i < 1500; i++) readings.onmessage({ data: `<b>${i}</b>` }); }")
         items = page.get_by_label("Data").get_by_role("listitem")
         expect(items).to_have_count(1000)
@@ -282,24 +281,11 @@ class OnDemand:
 
         wait_until(lambda: open_now() == sockets, "one client left")
 
-    def test_help_and_bad_options(self, step: Step) -> None:
+    def test_help(self, step: Step) -> None:
         helped = Server(step.folder, "--help")
         assert helped.wait_ended() == 0
         expected = ["--host", "--port", *(["--sensor", "--rate", "--seed"] if step.number >= 4 else [])]
         assert all(option in helped.output for option in expected)
-        for options, says in [
-            (["--port", "99999"], "'99999' is not a port"),
-            (["--port", "0"], "'0' is not a port"),
-            (["--port", "http"], "'http' is not a port"),
-            (["--host", "203.0.113.77"], "no address '203.0.113.77'"),
-            (["--host", "no..name"], "no address 'no..name'"),
-            *([(["--rate", "0"], "'0' is not a sample rate"), (["--sensor", "x"], "invalid choice")]
-              if step.number >= 4 else []),
-        ]:  # fmt: skip
-            bad = Server(step.folder, *options)
-            assert bad.wait_ended() != 0
-            assert says in bad.output
-            assert "Traceback" not in bad.output
 
     def test_host_localhost_keeps_others_out(self, start_server: Callable[..., Server], step: Step) -> None:
         server = start_server("--host", "localhost")
@@ -327,7 +313,7 @@ class OtherPages:
 class Acquisition:
     """Steps 4 to 9: starting and stopping."""
 
-    def test_start_and_stop_from_the_page(self, server: Server, step: Step, pages: Pages) -> None:
+    def test_start_and_stop_from_the_page(self, fast_server: Server, step: Step, pages: Pages) -> None:
         page = pages.connect()
         response = page.get_by_label("Response")
         for _ in range(2):
@@ -336,8 +322,8 @@ class Acquisition:
             self.wait_for_data(page)
             pages.command(page, "STOP")
             expect(response).to_have_text("OK: stopped")
-        server.wait_for("Received 'START'", count=2)
-        server.wait_for("Received 'STOP'", count=2)
+        fast_server.wait_for("Received 'START'", count=2)
+        fast_server.wait_for("Received 'STOP'", count=2)
 
     def wait_for_data(self, page: Page) -> None:
         wait_for_readings(page, 2)
@@ -405,7 +391,7 @@ class Roles:
 class Shared:
     """Steps 5 to 9: many clients, one acquisition, and the log."""
 
-    def test_start_from_any_client_starts_it_for_all(self, server: Server, pages: Pages) -> None:
+    def test_start_from_any_client_starts_it_for_all(self, fast_server: Server, pages: Pages) -> None:
         first, second = pages.connect(), pages.connect()
         pages.command(first, "START")
         wait_for_readings(second, 2)
@@ -428,16 +414,16 @@ class Shared:
         reset(raw_connection("/data"))
         frozen = raw_connection("/data", buffer=4096)
         with flood("/control"), flood("/data"):
-            server.wait_for("Received", count=1000, timeout=20)
             wait_for_readings(first, 50)
             wait_for_readings(second, 50)
+            assert server.output.count("Received") > 1000, "there was a flood"
             late = pages.connect()
             wait_for_readings(late, 10)
         pages.command(second, "STOP")
         expect(second.get_by_label("Response")).to_have_text("OK: stopped")
         frozen.close()
 
-        rows = read_log(server.logs.newest())
+        rows = read_log(server.log)
         sent = rows[::4]
         expected = [list(row.values())[2:] for row in sent]
         times = [row["time_ns"] / 1e9 for row in rows]
@@ -464,7 +450,7 @@ class Shared:
             step.ask(control, "START")
             received = [step.values(data.recv(timeout=10)) for _ in range(6)]
             step.ask(control, "STOP")
-        rows = read_log(server.logs.newest())
+        rows = read_log(server.log)
         assert [list(row.values())[2:] for row in rows[: 6 * 4 : 4]] == received
         took = (rows[20]["time_ns"] - rows[0]["time_ns"]) / 1e9
         assert took == pytest.approx(1, abs=0.2), "20 readings a second"
@@ -479,18 +465,18 @@ class Shared:
             server.stop()
             for path, text in contents.items():
                 assert path.read_text() == text
-            contents[server.logs.newest()] = server.logs.newest().read_text()
-            assert len(read_log(server.logs.newest())) >= 1
+            contents[server.log] = server.log.read_text()
+            assert len(read_log(server.log)) >= 1
         assert len(contents) == 2
 
     def test_server_that_never_reads_leaves_no_log(
-        self, start_server: Callable[..., Server], step: Step
+        self, start_server: Callable[..., Server], step: Step, copied_folder: Path
     ) -> None:
-        server = start_server()
+        server = start_server(folder=copied_folder)
         with step.connect("data"):
             server.wait_for("Hello, client")
         server.stop()
-        assert server.logs.paths() == []
+        assert not (copied_folder / "logs").exists()
 
     def test_killed_server_leaves_a_log_that_reads_back(
         self, start_server: Callable[..., Server], step: Step
@@ -501,7 +487,7 @@ class Shared:
             for _ in range(50):
                 data.recv(timeout=10)
             server.kill()
-        assert len(read_log(server.logs.newest(), torn=True)) >= 50 * 4 - 3
+        assert len(read_log(server.log, torn=True)) >= 50 * 4 - 3
 
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can limit the files of a running process")
     def test_full_disk_is_told_and_live_data_goes_on(
@@ -514,7 +500,7 @@ class Shared:
         pages.command(page, "START")
         wait_for_readings(page, 5)
         # 20 bytes more fit into the file: the next row only in part.
-        size = server.logs.newest().stat().st_size
+        size = server.log.stat().st_size
         resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (size + 20, resource.RLIM_INFINITY))
         problem = page.get_by_text("ERROR: cannot write the log in logs: File too large")
         expect(problem).to_be_visible()
@@ -532,27 +518,25 @@ class Shared:
         pages.command(page, "STOP")
         expect(page.get_by_label("Response")).to_have_text("OK: stopped")
         assert server.output.count("ERROR: cannot write the log") == 1
-        assert len(read_log(server.logs.newest())) >= 4 * count_of(page) - 3
+        assert len(read_log(server.log)) >= 4 * count_of(page) - 3
 
     def test_folder_of_logs_that_cannot_be_made(
-        self, start_server: Callable[..., Server], step: Step, pages: Pages
+        self, start_server: Callable[..., Server], step: Step, pages: Pages, copied_folder: Path
     ) -> None:
-        logs = step.folder / "logs"
-        moved = logs.rename(step.folder / "logs.moved") if logs.exists() else None
+        logs = copied_folder / "logs"
         logs.write_text("a file, where the folder should be")
-        try:
-            server = start_server("--rate", "200")
-            page = pages.connect()
-            pages.command(page, "START")
-            server.wait_for("ERROR: cannot write the log in logs: ")
-            expect(page.get_by_text("ERROR: cannot write the log in logs: ")).to_be_visible()
-            wait_for_readings(page, 5)
-            page.close()
-            server.stop()
-        finally:
-            logs.unlink()
-            if moved:
-                moved.rename(logs)
+        server = start_server("--rate", "200", folder=copied_folder)
+        page = pages.connect()
+        pages.command(page, "START")
+        server.wait_for("ERROR: cannot write the log in logs: ")
+        expect(page.get_by_text("ERROR: cannot write the log in logs: ")).to_be_visible()
+        wait_for_readings(page, 5)
+        # What waited for the folder is written once there can be one, and be it at the end.
+        pages.command(page, "STOP")
+        expect(page.get_by_label("Response")).to_contain_text("OK: stopped")
+        logs.unlink()
+        server.stop()
+        assert len(read_log(server.log)) >= 4 * count_of(page) - 3
 
 
 class Plot:
@@ -560,16 +544,16 @@ class Plot:
 
     def test_plot_is_drawn(self, start_server: Callable[..., Server], pages: Pages) -> None:
         start_server("--rate", "200")
-        for scheme, colour in [("light", "11,107,203"), ("dark", "92,171,255")]:
+        for scheme, colour in [("light", "#0b6bcb"), ("dark", "#5cabff")]:
             page = pages.connect(color_scheme=scheme)
             pages.command(page, "START")
             wait_for_readings(page, 20)
             expect(page.get_by_role("figure", name="Live plot")).to_be_visible()
-            assert colour in page.evaluate(PAINTED), f"the line in its colour for {scheme}"
+            assert page.evaluate(PAINTED, colour), f"the line in its colour for {scheme}"
             pages.command(page, "STOP")
             expect(page.get_by_label("Response")).to_have_text("OK: stopped")
 
-    def test_plot_fills_a_phone_and_a_desktop(self, server: Server, pages: Pages) -> None:
+    def test_plot_fills_a_phone_and_a_desktop(self, fast_server: Server, pages: Pages) -> None:
         for width, height in [(390, 844), (1280, 800)]:
             page = pages.connect(viewport={"width": width, "height": height})
             pages.command(page, "START")
@@ -645,7 +629,7 @@ class Buttons:
     def test_legend_has_name_unit_and_latest_value(
         self, start_server: Callable[..., Server], step: Step, pages: Pages
     ) -> None:
-        server = start_server("--rate", "50")
+        server = start_server("--rate", "200")
         page = pages.connect()
         units = {"temperature": "°C"} if step.number == 7 else dict.fromkeys("xyz", "m/s²")
         legend = page.get_by_role("list", name="Legend").get_by_role("listitem")
@@ -656,13 +640,13 @@ class Buttons:
         wait_for_readings(page, 3)
         pages.command(page, "STOP")
         expect(page.get_by_label("Response")).to_have_text("OK: stopped")
-        row = read_log(server.logs.newest())[::4][-1]
+        row = read_log(server.log)[::4][-1]
         expect(legend).to_have_text(
             [re.compile(rf"{name}\s*{row[name]:g}\s*{unit}") for name, unit in units.items()]
         )
 
     def test_pause_is_a_gap_in_the_line(self, start_server: Callable[..., Server], pages: Pages) -> None:
-        start_server("--rate", "50")
+        start_server("--rate", "200")
         page = pages.connect()
         for _ in range(2):
             pages.command(page, "START")
@@ -686,7 +670,7 @@ class SeveralFields:
             step.ask(control, "STOP")
         assert list(reading) == ["time", "x", "y", "z"]
         assert before <= reading["time"] <= time.time()
-        row = read_log(server.logs.newest())[0]
+        row = read_log(server.log)[0]
         assert reading == {"time": row["time_ns"] / 1e9, "x": row["x"], "y": row["y"], "z": row["z"]}
 
     def test_drawn_against_the_sensors_time(self, start_server: Callable[..., Server], pages: Pages) -> None:
@@ -696,10 +680,7 @@ class SeveralFields:
         wait_for_readings(page, 20)
         pages.command(page, "STOP")
         expect(page.get_by_label("Response")).to_have_text("OK: stopped")
-        rows = [
-            [row["time_ns"] / 1e9, row["x"], row["y"], row["z"]]
-            for row in read_log(server.logs.newest())[::4]
-        ]
+        rows = [[row["time_ns"] / 1e9, row["x"], row["y"], row["z"]] for row in read_log(server.log)[::4]]
         wait_until(lambda: page.evaluate(DRAWN) == rows, "what is drawn is what is logged")
 
     def test_lines_are_hidden_and_shown_from_the_legend(
@@ -715,11 +696,11 @@ class SeveralFields:
             visible = page.evaluate("() => window.plots.at(-1).series.slice(1).map((series) => series.show)")
             assert visible == [True, pressed == "true", True]
             wait_for_readings(page, 2)
-            assert ("194,65,12" in page.evaluate(PAINTED)) is (pressed == "true")
+            assert page.evaluate(PAINTED, "#c2410c") is (pressed == "true")
             button.press("Enter")
 
     def test_same_page_with_another_sensor(self, start_server: Callable[..., Server], pages: Pages) -> None:
-        start_server("--sensor", "cpu")
+        start_server("--sensor", "cpu", "--rate", "200")
         page = pages.connect()
         pages.command(page, "START")
         wait_for_readings(page, 2)

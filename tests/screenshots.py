@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser import LAUNCH_ARGS, find_browser
 from tests.promises import count_of
-from tests.support import STEPS, Logs, Server, Step, wait_until
+from tests.support import STEPS, Server, Step, wait_until
 
 FOLDER = Path(__file__).parent / "screenshots"
 DESKTOP = {"viewport": {"width": 1000, "height": 625}}
@@ -18,14 +18,13 @@ PHONE = {"viewport": {"width": 390, "height": 780}, "device_scale_factor": 2, "c
 @contextmanager
 def running(step: Step) -> Iterator[None]:
     """Run the server of a step, and leave no log behind."""
-    logs = Logs(step.folder)
     server = Server(step.folder, *(["--seed", "3"] if step.number >= 4 else []))
     try:
         server.wait_listening()
         yield
     finally:
         server.stop()
-        logs.remove()
+        server.remove_log()
 
 
 def picture(browser: Browser, step: Step, name: str, options: dict, *, readings: int = 0) -> None:

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from websockets.exceptions import ConnectionClosed
@@ -39,7 +39,7 @@ def wait_until(condition: Callable[[], object], what: str, timeout: float = 10) 
     deadline = time.monotonic() + timeout
     while not (result := condition()):
         assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
-        time.sleep(0.01)
+        time.sleep(0.02)
     return result
 
 
@@ -74,6 +74,19 @@ class Server:
     def _read(self) -> None:
         for line in self.process.stdout:
             self.lines.append(line.rstrip("\n"))
+
+    @property
+    def log(self) -> Path:
+        """The log of this run, which the server names when it opens it."""
+        (name,) = [line.removeprefix("Logging to ") for line in self.lines if line.startswith("Logging to ")]
+        return self.folder / name
+
+    def remove_log(self) -> None:
+        """Leave the step's folder as it was before this server ran."""
+        if "Logging to " in self.output:
+            self.log.unlink()
+            with suppress(OSError):
+                self.log.parent.rmdir()  # which fails, as it should, if there are other logs
 
     @property
     def output(self) -> str:
@@ -113,7 +126,7 @@ class Server:
             self.press_ctrl_c()
             status = self.wait_ended()
             assert status == 0, f"exit status {status}; the server printed:\n{self.output}"
-            assert self.lines[-1].startswith("Stopped"), self.output
+            assert any(line.startswith("Stopped") for line in self.lines), self.output
         assert "Traceback" not in self.output, self.output
         assert "Warning" not in self.output, self.output
 
@@ -142,7 +155,8 @@ class Step:
     def connect(self, role: str = "control") -> Iterator[ClientConnection]:
         """Open the control or the data socket; the first three steps have only one, of neither role."""
         by_path = self.number >= 4 and self.name != "test4"
-        with connect(f"ws://localhost:{PORT}/{role if by_path else ''}", proxy=None) as connection:
+        url = f"ws://localhost:{PORT}/{role if by_path else ''}"
+        with connect(url, proxy=None, close_timeout=1) as connection:
             if self.name == "test4":
                 connection.send(role.upper())
             yield connection
@@ -191,27 +205,6 @@ def read_log(path: Path, *, torn: bool = False) -> list[dict[str, float]]:
     times = [int(row["time_ns"]) for row in rows]
     assert times == sorted(times)
     return [{name: float(value) for name, value in row.items()} for row in rows]
-
-
-class Logs:
-    """The logs that a test makes in a step's folder, apart from those that were there before."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder / "logs"
-        self.existed = self.folder.exists()
-        self.before = set(self.folder.glob("*"))
-
-    def paths(self) -> list[Path]:
-        return sorted(set(self.folder.glob("*.csv")) - self.before)
-
-    def newest(self) -> Path:
-        return self.paths()[-1]
-
-    def remove(self) -> None:
-        for path in self.paths():
-            path.unlink()
-        if not self.existed and self.folder.is_dir():
-            self.folder.rmdir()
 
 
 def raw_connection(
