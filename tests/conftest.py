@@ -43,7 +43,7 @@ def can_isolate() -> bool:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Share the tests among the cores where each worker can have port 5678 to itself; else use one."""
-    return (os.cpu_count() or 1) if can_isolate() else 0
+    return (os.cpu_count() or 1) + 1 if can_isolate() else 0
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -97,8 +97,8 @@ def server(start_server: Callable[..., Server]) -> Server:
 
 @pytest.fixture
 def fast_server(start_server: Callable[..., Server]) -> Server:
-    """A server whose sensor is read 200 times a second, so that tests need not wait for readings."""
-    return start_server("--rate", "200")
+    """A server whose sensor is read 100 times a second, so that tests need not wait for readings."""
+    return start_server("--rate", "100")
 
 
 @pytest.fixture

@@ -220,13 +220,29 @@ class DataAsText:
 class OnDemand:
     """Steps 3 to 9: connecting when asked to, options, and what the page says about it."""
 
-    def test_page_waits_for_connect(self, server: Server, pages: Pages) -> None:
+    def test_page_connects_when_asked_and_only_once(self, server: Server, step: Step, pages: Pages) -> None:
         page = pages.open()
-        expect(page.get_by_role("status")).to_have_text("Not connected")
+        status = page.get_by_role("status")
+        expect(status).to_have_text("Not connected")
         expect(page.get_by_role("textbox", name="Server address")).to_have_value("localhost")
         assert "Hello" not in server.output
         page.get_by_role("textbox", name="Server address").press("Enter")
-        expect(page.get_by_role("status")).to_have_text("Connected to localhost")
+        expect(status).to_have_text("Connected to localhost")
+        # However often it is pressed, what the last press began is all that is left.
+        pages.errors_are_expected = True  # the browser notes each attempt that the next one ends
+        page.evaluate(
+            "() => { for (let i = 0; i < 5; i++) document.querySelector('#connect-form button').click(); }"
+        )
+        expect(status).to_have_text("Connected to localhost")
+        sockets = 1 if step.number == 3 else 2
+
+        def open_now() -> int:
+            lines = list(server.lines)
+            return sum("Hello" in line for line in lines) - sum("Bye" in line for line in lines)
+
+        wait_until(lambda: open_now() == sockets, "one client left")
+        server.stop()
+        expect(status).to_have_text(re.compile("Disconnected: .*the server has stopped"))
 
     def test_address_with_port_and_pasted_address(
         self, start_server: Callable[..., Server], pages: Pages
@@ -254,8 +270,6 @@ class OnDemand:
         for wrong, says in [
             ("localhost:1", "Disconnected: .*no answer from localhost:1. Is the server running"),
             ("a:b:c", "Disconnected: .*is not an address; try "),
-            ("localhost:99999", "Disconnected: .*is not an address; try "),
-            ("", "Disconnected: .*is not an address; try "),
         ]:
             address.fill(wrong)
             page.get_by_role("button", name="Connect").click()
@@ -263,23 +277,6 @@ class OnDemand:
             address.fill("localhost")
             page.get_by_role("button", name="Connect").click()
             expect(status).to_have_text("Connected to localhost")
-
-    def test_connect_pressed_many_times_is_one_connection(
-        self, server: Server, step: Step, pages: Pages
-    ) -> None:
-        page = pages.open()
-        page.evaluate(
-            "() => { for (let i = 0; i < 5; i++) document.querySelector('#connect-form button').click(); }"
-        )
-        expect(page.get_by_role("status")).to_have_text("Connected to localhost")
-        pages.errors_are_expected = True  # the browser notes each attempt that the next one ended
-        sockets = 1 if step.number == 3 else 2
-
-        def open_now() -> int:
-            lines = list(server.lines)
-            return sum("Hello" in line for line in lines) - sum("Bye" in line for line in lines)
-
-        wait_until(lambda: open_now() == sockets, "one client left")
 
     def test_help(self, step: Step) -> None:
         helped = Server(step.folder, "--help")
@@ -294,15 +291,12 @@ class OnDemand:
         with step.connect():
             server.wait_for("Hello, client")
 
-    def test_server_that_stops_is_told_on_the_page(self, server: Server, pages: Pages) -> None:
-        pages.errors_are_expected = True
-        page = pages.connect()
-        server.stop()
-        expect(page.get_by_role("status")).to_have_text(re.compile("Disconnected: .*the server has stopped"))
-
 
 class OtherPages:
-    """Steps 3 to 9: the page also works from `python -m http.server` at the root."""
+    """Steps 3 to 9: the page also works from `python -m http.server` at the root.
+
+    That it does so for steps 3 to 8 from another device is tested in test_other_device.py.
+    """
 
     def test_page_from_a_web_server(self, server: Server, step: Step, pages: Pages, web_server: str) -> None:
         page = pages.connect(f"{web_server}/{step.name}/client.html")
@@ -329,7 +323,7 @@ class Acquisition:
         wait_for_readings(page, 2)
 
     def test_no_reading_after_stop(self, start_server: Callable[..., Server], step: Step) -> None:
-        start_server("--rate", "200")
+        start_server("--rate", "100")
         with step.connect("control") as control, step.connect("data") as data:
             for _ in range(3):
                 assert step.ask(control, "START") == "OK: started"
@@ -364,14 +358,15 @@ class Acquisition:
         assert all(0 <= value <= 100 for value in values)
 
     def test_either_socket_gone_is_told_on_the_page(self, server: Server, pages: Pages) -> None:
+        page = pages.connect()
         for name, says in [("control", "control socket"), ("readings", "data socket")]:
-            page = pages.connect()
+            expect(page.get_by_role("status")).to_contain_text("Connected to")
             # What the browser tells a page whose connection broke.
             page.evaluate(f"() => {name}.onclose(new CloseEvent('close', {{ code: 1006 }}))")
             expect(page.get_by_role("status")).to_have_text(
                 re.compile(f"Disconnected: {says}: the connection was lost \\(close code 1006\\)")
             )
-            page.close()
+            page.get_by_role("button", name="Connect").click()
 
 
 class Roles:
@@ -406,19 +401,18 @@ class Shared:
     def test_all_agree_whatever_others_do(
         self, start_server: Callable[..., Server], step: Step, pages: Pages
     ) -> None:
-        server = start_server("--rate", "200")
+        server = start_server("--rate", "100")
         first, second = pages.connect(), pages.connect()
         pages.command(first, "START")
         wait_for_readings(second, 10)
         # A client killed without a goodbye, one that stops reading, and one that sends rubbish at full speed.
         reset(raw_connection("/data"))
         frozen = raw_connection("/data", buffer=4096)
+        late = pages.connect()
         with flood("/control"), flood("/data"):
-            wait_for_readings(first, 50)
-            wait_for_readings(second, 50)
+            for page in (first, second, late):
+                wait_for_readings(page, 15)
             assert server.output.count("Received") > 1000, "there was a flood"
-            late = pages.connect()
-            wait_for_readings(late, 10)
         pages.command(second, "STOP")
         expect(second.get_by_label("Response")).to_have_text("OK: stopped")
         frozen.close()
@@ -458,7 +452,7 @@ class Shared:
     def test_each_run_has_a_log_of_its_own(self, start_server: Callable[..., Server], step: Step) -> None:
         contents = {}
         for _ in range(2):
-            server = start_server("--rate", "200")
+            server = start_server("--rate", "100")
             with step.connect("data") as data, step.connect("control") as control:
                 step.ask(control, "START")
                 data.recv(timeout=10)
@@ -495,7 +489,7 @@ class Shared:
     ) -> None:
         import resource
 
-        server = start_server("--rate", "200")
+        server = start_server("--rate", "100")
         page = pages.connect()
         pages.command(page, "START")
         wait_for_readings(page, 5)
@@ -505,7 +499,7 @@ class Shared:
         problem = page.get_by_text("ERROR: cannot write the log in logs: File too large")
         expect(problem).to_be_visible()
         server.wait_for("ERROR: cannot write the log in logs: File too large")
-        wait_for_readings(page, 20)
+        wait_for_readings(page, 10)
         # A page that is opened now is told too.
         expect(
             pages.connect().get_by_text("ERROR: cannot write the log in logs: File too large")
@@ -534,38 +528,47 @@ class Shared:
         # What waited for the folder is written once there can be one, and be it at the end.
         pages.command(page, "STOP")
         expect(page.get_by_label("Response")).to_contain_text("OK: stopped")
+        shown = count_of(page)
+        page.close()
         logs.unlink()
         server.stop()
-        assert len(read_log(server.log)) >= 4 * count_of(page) - 3
+        assert len(read_log(server.log)) >= 4 * shown - 3
 
 
 class Plot:
     """Steps 6 to 9: the live plot."""
 
-    def test_plot_is_drawn(self, start_server: Callable[..., Server], pages: Pages) -> None:
-        start_server("--rate", "200")
-        for scheme, colour in [("light", "#0b6bcb"), ("dark", "#5cabff")]:
-            page = pages.connect(color_scheme=scheme)
-            pages.command(page, "START")
-            wait_for_readings(page, 20)
-            expect(page.get_by_role("figure", name="Live plot")).to_be_visible()
-            assert page.evaluate(PAINTED, colour), f"the line in its colour for {scheme}"
-            pages.command(page, "STOP")
-            expect(page.get_by_label("Response")).to_have_text("OK: stopped")
+    def test_plot_is_drawn_in_light_and_dark(self, fast_server: Server, pages: Pages) -> None:
+        page = pages.connect(color_scheme="light")
+        pages.command(page, "START")
+        wait_for_readings(page, 10)
+        expect(page.get_by_role("figure", name="Live plot")).to_be_visible()
+        assert page.evaluate(PAINTED, "#0b6bcb")
+        pages.command(page, "STOP")
+        expect(page.get_by_label("Response")).to_have_text("OK: stopped")
+        # The colours follow the system's, also while no reading arrives.
+        page.emulate_media(color_scheme="dark")
+        wait_until(lambda: page.evaluate(PAINTED, "#5cabff"), "the line in its colour for dark")
 
     def test_plot_fills_a_phone_and_a_desktop(self, fast_server: Server, pages: Pages) -> None:
+        page = pages.connect()
+        pages.command(page, "START")
+        wait_for_readings(page, 1)
+        pages.command(page, "STOP")
+        expect(page.get_by_label("Response")).to_have_text("OK: stopped")
         for width, height in [(390, 844), (1280, 800)]:
-            page = pages.connect(viewport={"width": width, "height": height})
-            pages.command(page, "START")
-            wait_for_readings(page, 1)
-            page.wait_for_function("() => document.querySelector('figure canvas')")
+            page.set_viewport_size({"width": width, "height": height})
+            page.wait_for_function(
+                """() => {
+                  const [figure, plot] = [document.querySelector("figure"), document.querySelector(".uplot")];
+                  return plot.clientWidth === figure.clientWidth && plot.clientHeight === figure.clientHeight;
+                }"""
+            )
             box = page.get_by_role("figure", name="Live plot").bounding_box()
             assert box["width"] > 0.9 * width
             assert box["height"] > 0.35 * height
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             assert page.evaluate("document.documentElement.scrollHeight") <= height
-            pages.command(page, "STOP")
-            page.close()
 
     def test_drawn_once_a_frame_and_bounded(self, server: Server, step: Step, pages: Pages) -> None:
         page = pages.connect()
@@ -610,10 +613,10 @@ class Buttons:
                 button = page.get_by_role("button", name=name, exact=True)
                 (expect(button).to_be_enabled if enabled else expect(button).to_be_disabled)()
 
-        unconnected = pages.open()
+        first, second = pages.open(), pages.connect()
         for name in ("Start", "Stop"):
-            expect(unconnected.get_by_role("button", name=name, exact=True)).to_be_disabled()
-        first, second = pages.connect(), pages.connect()
+            expect(first.get_by_role("button", name=name, exact=True)).to_be_disabled()
+        first.get_by_role("button", name="Connect").click()
         for page in (first, second):
             shows(page, running=False)
         pages.command(first, "START")
@@ -629,7 +632,7 @@ class Buttons:
     def test_legend_has_name_unit_and_latest_value(
         self, start_server: Callable[..., Server], step: Step, pages: Pages
     ) -> None:
-        server = start_server("--rate", "200")
+        server = start_server("--rate", "100")
         page = pages.connect()
         units = {"temperature": "°C"} if step.number == 7 else dict.fromkeys("xyz", "m/s²")
         legend = page.get_by_role("list", name="Legend").get_by_role("listitem")
@@ -646,7 +649,7 @@ class Buttons:
         )
 
     def test_pause_is_a_gap_in_the_line(self, start_server: Callable[..., Server], pages: Pages) -> None:
-        start_server("--rate", "200")
+        start_server("--rate", "100")
         page = pages.connect()
         for _ in range(2):
             pages.command(page, "START")
@@ -674,10 +677,10 @@ class SeveralFields:
         assert reading == {"time": row["time_ns"] / 1e9, "x": row["x"], "y": row["y"], "z": row["z"]}
 
     def test_drawn_against_the_sensors_time(self, start_server: Callable[..., Server], pages: Pages) -> None:
-        server = start_server("--rate", "200")
+        server = start_server("--rate", "100")
         page = pages.connect()
         pages.command(page, "START")
-        wait_for_readings(page, 20)
+        wait_for_readings(page, 10)
         pages.command(page, "STOP")
         expect(page.get_by_label("Response")).to_have_text("OK: stopped")
         rows = [[row["time_ns"] / 1e9, row["x"], row["y"], row["z"]] for row in read_log(server.log)[::4]]
@@ -686,10 +689,10 @@ class SeveralFields:
     def test_lines_are_hidden_and_shown_from_the_legend(
         self, start_server: Callable[..., Server], pages: Pages
     ) -> None:
-        start_server("--rate", "200")
+        start_server("--rate", "100")
         page = pages.connect(color_scheme="light")
         pages.command(page, "START")
-        wait_for_readings(page, 20)
+        wait_for_readings(page, 10)
         button = page.get_by_role("button", name=re.compile("^y "))
         for pressed in ("true", "false", "true"):
             expect(button).to_have_attribute("aria-pressed", pressed)

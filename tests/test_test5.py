@@ -9,7 +9,6 @@ from tests.promises import (
     Console,
     DataAsText,
     OnDemand,
-    OtherPages,
     Roles,
     Shared,
     count_of,
@@ -18,7 +17,7 @@ from tests.promises import (
 from tests.support import Server
 
 
-class TestStep5(Console, Commands, OnDemand, OtherPages, Roles, DataAsText, Acquisition, Shared):
+class TestStep5(Console, Commands, OnDemand, Roles, DataAsText, Acquisition, Shared):
     step = "test5"
 
     def shown(self, page: Page) -> list[list[float]]:
