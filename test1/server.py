@@ -35,12 +35,16 @@ async def handler(connection):
 
 
 async def main():
-    # Ctrl-C (SIGINT) and `kill` (SIGTERM) ask the server to stop. This way of listening to them works on
-    # Windows too.
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+
+    def ask_to_stop(number, frame):
+        loop.call_soon_threadsafe(stop.set)
+        signal.signal(number, signal.SIG_DFL)  # a second Ctrl-C ends the program at once
+
+    # Ctrl-C sends SIGINT, and `kill` sends SIGTERM. Listening to them in this way works on Windows too.
+    signal.signal(signal.SIGINT, ask_to_stop)
+    signal.signal(signal.SIGTERM, ask_to_stop)
     # At the end of this block every connection is closed, with the close code 1001: going away.
     async with serve(handler, HOST, PORT):
         print(f"Listening on ws://{HOST}:{PORT} (Ctrl-C stops)")

@@ -36,8 +36,10 @@ Object.defineProperty(window, "uPlot", {
 
 
 def can_isolate() -> bool:
-    """Whether this process may have a network of its own: on Linux, as root."""
-    return sys.platform == "linux" and os.geteuid() == 0
+    """Whether processes may have a network of their own: on Linux, as root, outside of most containers."""
+    if sys.platform != "linux" or os.geteuid() != 0 or not shutil.which("ip"):
+        return False
+    return subprocess.run(["unshare", "--net", "true"], stderr=subprocess.DEVNULL).returncode == 0
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -73,8 +75,8 @@ def start_server(step: Step) -> Iterator[Callable[..., Server]]:
     """Start the step's server with these options; at the end of the test it is stopped with Ctrl-C."""
     servers: list[Server] = []
 
-    def start(*options: str, prefix: tuple[str, ...] = (), folder: Path = step.folder) -> Server:
-        server = Server(folder, *options, prefix=prefix)
+    def start(*options: str, folder: Path = step.folder, **how: object) -> Server:
+        server = Server(folder, *options, **how)
         servers.append(server)
         server.wait_listening()
         return server

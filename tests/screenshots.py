@@ -1,5 +1,6 @@
-"""Take the README's pictures afresh: `make screenshots`."""
+"""Take the README's pictures afresh: `make screenshots`; with names of steps, only theirs."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ from tests.support import STEPS, Server, Step, wait_until
 
 FOLDER = Path(__file__).parent / "screenshots"
 DESKTOP = {"viewport": {"width": 1000, "height": 625}}
+TALL = {"viewport": {"width": 1000, "height": 780}}
+LOW = {"viewport": {"width": 1000, "height": 400}}
 PHONE = {"viewport": {"width": 390, "height": 780}, "device_scale_factor": 2, "color_scheme": "dark"}
 
 
@@ -54,11 +57,12 @@ def main() -> None:
     browser_path = find_browser()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, args=LAUNCH_ARGS)
-        for name in STEPS:
+        for name in sys.argv[1:] or STEPS:
             step = Step(name)
             with running(step):
                 # Five readings a second reach a page, so this is a bit less than its window of a minute.
-                picture(browser, step, name, DESKTOP, readings=25 if step.number == 5 else 270)
+                options = LOW if step.number <= 3 else TALL if step.number <= 5 else DESKTOP
+                picture(browser, step, name, options, readings=25 if step.number == 5 else 270)
                 if step.number == 9:
                     picture(browser, step, f"{name}-phone", PHONE, readings=270)
             print(f"tests/screenshots/{name}.png", flush=True)

@@ -51,10 +51,16 @@ def free_port() -> int:
 class Server:
     """`python server.py`, run in the folder of a step as a reader runs it."""
 
-    def __init__(self, folder: Path, *options: str, prefix: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *options: str,
+        prefix: tuple[str, ...] = (),
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self.folder = folder
         self.lines: list[str] = []
-        environment = {
+        for_tests = {
             "PYTHONUNBUFFERED": "1",
             "PYTHONIOENCODING": "utf-8",
             "PYTHONWARNINGS": "error",
@@ -62,7 +68,7 @@ class Server:
         self.process = subprocess.Popen(
             [*prefix, sys.executable, "server.py", *options],
             cwd=folder,
-            env=os.environ | environment,
+            env=os.environ | for_tests | (environment or {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",

@@ -1,0 +1,234 @@
+"""The README keeps its word: its commands run, its quotations are true, and its pictures and links exist."""
+
+import itertools
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.conftest import Pages
+from tests.promises import wait_for_readings
+from tests.support import ROOT, STEPS, Server, Step, wait_until
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+HEADINGS = [
+    "What you will see",
+    "What to do",
+    "What is new",
+    "How it works",
+    "What can go wrong",
+    "What to try",
+]
+
+
+def sections() -> dict[str, str]:
+    """Return the text of each section by its heading, in the order of the README."""
+    parts = [part.partition("\n") for part in re.split(r"^## ", README, flags=re.M)[1:]]
+    return {heading.strip(): text for heading, _, text in parts}
+
+
+SECTIONS = sections()
+OF_STEP = {name.partition(":")[0]: text for name, text in SECTIONS.items() if name.startswith("test")}
+
+
+def fences(text: str, language: str) -> list[str]:
+    """Return the code blocks in a language, without the indentation of the list that they stand in."""
+    blocks = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", text, flags=re.M | re.S)
+    return [re.sub(rf"^{indent}", "", block, flags=re.M) for indent, block in blocks]
+
+
+COMMANDS = [block.strip() for block in fences(README, "sh")]
+SERVERS = [block for block in COMMANDS if "python server.py" in block and "--help" not in block]
+DIFFS = [block for block in COMMANDS if block.startswith("git diff")]
+RUN_BY_A_TEST_BELOW = ["make dashboard", "python -m http.server", "cd test9\npython server.py --help"]
+NOT_RUN = {
+    "make test": "it is what runs this test",
+    "make bench": "it takes minutes, installs the rivals, and measures nothing while tests run beside it",
+    "make screenshots": "it takes minutes, and overwrites the pictures that are checked here",
+    "make clean": "it removes the environment in which this test runs",
+    "python3 -m venv .venv\n. .venv/bin/activate\npip install -e .": "make test has just done so",
+}
+
+
+def test_every_command_is_run_or_has_a_reason() -> None:
+    assert set(COMMANDS) == {*SERVERS, *DIFFS, *RUN_BY_A_TEST_BELOW, *NOT_RUN}
+    # The reason why the set-up is not run here holds only as long as the Makefile does the same.
+    makefile = (ROOT / "Makefile").read_text()
+    assert "-m venv .venv" in makefile
+    assert "pip install --quiet --disable-pip-version-check --editable ." in makefile
+
+
+@pytest.mark.parametrize("block", dict.fromkeys(SERVERS))
+def test_servers_start(block: str) -> None:
+    folder, command = block.splitlines()
+    server = Server(ROOT / folder.removeprefix("cd "), *command.split()[2:])
+    try:
+        server.wait_listening()
+        server.stop()
+    finally:
+        server.process.kill()
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
+@pytest.mark.parametrize("block", DIFFS)
+def test_differences(block: str) -> None:
+    result = subprocess.run(block.split(), cwd=ROOT, capture_output=True, encoding="utf-8")
+    assert result.returncode == 1, "there is a difference"
+    assert {"server.py", "client.html"} <= set(re.findall(r"^\+\+\+ .*/(\S+)$", result.stdout, flags=re.M))
+
+
+def test_difference_to_the_step_before_is_shown() -> None:
+    pairs = [tuple(block.split()[-2:]) for block in DIFFS]
+    assert pairs == list(itertools.pairwise(STEPS))
+
+
+def test_help() -> None:
+    server = Server(ROOT / "test9", "--help")
+    assert server.wait_ended() == 0
+    options = re.findall(r"^\| `(--\w+)", SECTIONS["Options"], flags=re.M)
+    assert options == ["--host", "--port", "--sensor", "--rate", "--seed", "--help"]
+    assert all(option in server.output for option in options)
+
+
+def test_web_server_for_the_pages_of_test3_to_test8() -> None:
+    process = subprocess.Popen([sys.executable, "-m", "http.server"], cwd=ROOT, stderr=subprocess.DEVNULL)
+
+    def page() -> bytes:
+        try:
+            return urllib.request.urlopen("http://127.0.0.1:8000/test3/client.html").read()
+        except OSError:
+            return b""
+
+    try:
+        wait_until(lambda: b"Connect" in page(), "the page of test3")
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.skipif(not (ROOT / ".venv" / "installed").exists(), reason="only where make has made .venv")
+def test_make_dashboard() -> None:
+    process = subprocess.Popen(
+        ["make", "dashboard"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        start_new_session=True,
+    )
+    lines = iter(process.stdout.readline, "")
+    assert any("On this device, open: http://localhost:5678/" in line for line in lines)
+    # A terminal sends Ctrl-C to make and the server alike.
+    os.killpg(process.pid, signal.SIGINT)
+    assert "Traceback" not in process.communicate(timeout=10)[0]
+
+
+def test_every_step_has_its_section_in_order() -> None:
+    assert list(OF_STEP) == STEPS
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_section_is_complete(step: str) -> None:
+    text = OF_STEP[step]
+    assert re.findall(r"^### (.*)$", text, flags=re.M) == HEADINGS
+    parts = dict(zip(HEADINGS, re.split(r"^### .*$", text, flags=re.M)[1:], strict=True))
+    assert f"(tests/screenshots/{step}.png)" in parts["What you will see"]
+    assert f"cd {step}\npython server.py" in "\n".join(fences(parts["What to do"], "sh"))
+    assert 1 <= len(re.findall(r"^- ", parts["What is new"], flags=re.M)) <= 3
+    assert len(re.findall(r"^- \*\*", parts["What can go wrong"], flags=re.M)) >= 2
+    assert 1 <= len(re.findall(r"^\d\. ", parts["What to try"], flags=re.M)) <= 3
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_quotations_are_true(step: str) -> None:
+    files = [(ROOT / step / name).read_text(encoding="utf-8") for name in ("server.py", "client.html")]
+    quotations = fences(OF_STEP[step], "python") + fences(OF_STEP[step], "javascript")
+    assert quotations
+    for quotation in quotations:
+        assert any(quotation in file for file in files), quotation
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_first_line_of_the_console_is_true(step: str) -> None:
+    blocks = [block for block in fences(OF_STEP[step], "text") if block.startswith("Listening on")]
+    for block in blocks:
+        server = Server(ROOT / step)
+        try:
+            server.wait_listening()
+            server.stop()
+        finally:
+            server.process.kill()
+        assert server.lines[0] == block.splitlines()[0]
+
+
+def test_pictures_and_links_exist() -> None:
+    anchors = {
+        re.sub(r"[^\w -]", "", heading).strip().replace(" ", "-").lower()
+        for heading in re.findall(r"^#+ (.*)$", README, flags=re.M)
+    }
+    links = re.findall(r"\]\(([^)\s]+)\)", README)
+    assert len(links) > 40
+    for link in links:
+        if link.startswith("#"):
+            assert link[1:] in anchors, link
+        elif not link.startswith("https://"):
+            assert (ROOT / link).exists(), link
+    pictures = {f"tests/screenshots/{path.name}" for path in (ROOT / "tests" / "screenshots").glob("*.png")}
+    assert pictures == {link for link in links if link.endswith(".png")}
+
+
+class TestOwnSensor:
+    """The sensors in the README, put where it says."""
+
+    step = "test9"
+
+    @pytest.mark.parametrize(
+        ("number", "name", "fields"),
+        [(0, "Network", ["received.*kB", "sent.*kB"]), (1, "SlowThermometer", ["temperature.*°C"])],
+    )
+    def test_own_sensor(
+        self,
+        number: int,
+        name: str,
+        fields: list[str],
+        tmp_path: Path,
+        step: Step,
+        start_server: Callable[..., Server],
+        pages: Pages,
+    ) -> None:
+        code = fences(SECTIONS["Your own sensor"], "python")[number]
+        for folder in ("common", "test9"):
+            shutil.copytree(
+                ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("logs", "__pycache__")
+            )
+        sensors, server = tmp_path / "common" / "sensors.py", tmp_path / "test9" / "server.py"
+        text = sensors.read_text(encoding="utf-8")
+        text = text.replace("import time\n", "import threading\nimport time\n")
+        text = text.replace(
+            "# What the option --sensor offers.", f"{code}\n\n# What the option --sensor offers."
+        )
+        text = text.replace('    "cpu": Cpu,\n', f'    "cpu": Cpu,\n    "{name.lower()}": {name},\n')
+        sensors.write_text(text, encoding="utf-8")
+        text = server.read_text(encoding="utf-8")
+        assert 'sensors=["accelerometer", "cpu"]' in text
+        server.write_text(text.replace('"cpu"]', f'"cpu", "{name.lower()}"]'), encoding="utf-8")
+
+        start_server(
+            "--sensor", name.lower(), folder=tmp_path / "test9", environment={"PYTHONPATH": str(tmp_path)}
+        )
+        page = pages.connect()
+        pages.command(page, "START")
+        wait_for_readings(page, 3)
+        legend = page.get_by_role("list", name="Legend").get_by_role("listitem")
+        expect(legend).to_have_text([re.compile(field) for field in fields])
+        values = legend.locator(".value").all_inner_texts()
+        assert all(re.fullmatch(r"\d+(\.\d+)?", value) for value in values)
