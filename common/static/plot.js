@@ -25,7 +25,7 @@ function createPlot(figure, fields, onDraw) {
       cursor: { show: false },
       scales: { x: { range: (plot, oldest, newest) => [newest - WINDOW, newest] } },
       axes: [
-        { ...axis, ticks: axis.grid, values: (plot, times) => times.map(time) },
+        { ...axis, ticks: axis.grid, size: 36, values: (plot, times) => times.map(time) },
         { ...axis, ticks: axis.grid, size: 56, label: names.length === 1 ? `${names[0]} (${units})` : units, labelSize: 20 },
       ],
       series: [
