@@ -61,5 +61,5 @@ if __name__ == "__main__":
         asyncio.run(main())
     except OSError as error:
         raise SystemExit(
-            f"Cannot listen on port {PORT}: {error.strerror}. Is a server still running?"
+            f"Cannot listen on port {PORT}. Is another server still running? ({error.strerror})"
         ) from None
