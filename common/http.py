@@ -4,8 +4,10 @@ import re
 
 from websockets.asyncio.server import ServerConnection
 
-# The lines that announce a body, and how long a request may be before the library has to judge it.
+# The lines that announce a body, the one that asks for a WebSocket, and how long a request may be before
+# the library has to judge it.
 BODY_HEADERS = re.compile(rb"\r\n(?:content-length|transfer-encoding):[^\r\n]*", re.IGNORECASE)
+UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*websocket", re.IGNORECASE)
 MAX_REQUEST = 2**16
 
 
@@ -29,7 +31,7 @@ class HttpConnection(ServerConnection):
         if not end and len(request) < MAX_REQUEST:
             return
         self.request_bytes = None
-        self.is_websocket = b"\r\nsec-websocket-key:" in request.lower()
+        self.is_websocket = UPGRADE.search(request) is not None
         if not self.is_websocket:
             request, rest = BODY_HEADERS.sub(b"", request), b""
         super().data_received(request + end + rest)

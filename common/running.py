@@ -30,15 +30,26 @@ def run(main: Coroutine[Any, Any, None], options: argparse.Namespace) -> None:
         SystemExit: with a message, if the server cannot listen where the options say.
     """
     # A terminal that cannot show a character gets a question mark, not an exception.
-    sys.stdout.reconfigure(errors="replace")
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")
     try:
         asyncio.run(_run_until_stopped(main))
+    except KeyboardInterrupt:
+        pass  # Ctrl-C before the server was there to hear it
     except (OSError, UnicodeError) as error:
         reason = _why_not_listening(error, options)
         if reason is None:
             raise
         raise SystemExit(reason) from None
+    for number in _signals():
+        signal.signal(number, signal.SIG_IGN)  # one more Ctrl-C changes nothing now
     print("Stopped")
+
+
+def _signals() -> list[int]:
+    """Return the signals that ask to stop. Windows has Ctrl-Break besides Ctrl-C."""
+    names = ("SIGINT", "SIGTERM", "SIGBREAK")
+    return [getattr(signal, name) for name in names if hasattr(signal, name)]
 
 
 async def _run_until_stopped(main: Coroutine[Any, Any, None]) -> None:
@@ -56,10 +67,9 @@ async def _run_until_stopped(main: Coroutine[Any, Any, None]) -> None:
         deadline.start()
         loop.call_soon_threadsafe(task.cancel)
 
-    # Windows has Ctrl-Break besides Ctrl-C, and no add_signal_handler() in its event loops.
-    for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), stop)
+    # Event loops have no add_signal_handler() on Windows.
+    for number in _signals():
+        signal.signal(number, stop)
     try:
         await task
     except asyncio.CancelledError:
@@ -82,7 +92,7 @@ def _why_not_listening(error: Exception, options: argparse.Namespace) -> str | N
             f"Stop that one with Ctrl-C, or use another port: python server.py --port {port + 1}"
         )
     if code == errno.EACCES:
-        return f"Port {port} is not for everyone's use on this machine. Use one from 1024 up: --port 5678"
+        return f"The system keeps port {port} for others. Use another one: python server.py --port 8765"
     if code == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror | UnicodeError):
         return (
             f"This machine has no address {options.host!r}. Leave --host out to listen on every network "

@@ -68,6 +68,8 @@ class Log:
 
     def __exit__(self, *_):
         self.flush()
+        if self.unwritten:
+            print(f"ERROR: {len(self.unwritten)} bytes of readings could not be written and are lost")
         if self.file:
             self.file.close()
 
@@ -142,8 +144,16 @@ def obey(role, command):
 
 async def main():
     # Compression would take more time than it saves on messages this short. The library's own limit on
-    # waiting bytes is raised to ours, because above it even its keepalive waits for the slow client.
-    server = await serve(handler, options.host, options.port, compression=None, write_limit=MAX_BACKLOG)
+    # waiting bytes is raised to ours, because above it even its keepalive waits for the slow client. And at
+    # the end, a client that does not answer is waited for two seconds, not ten.
+    server = await serve(
+        handler,
+        options.host,
+        options.port,
+        compression=None,
+        write_limit=MAX_BACKLOG,
+        close_timeout=2,
+    )
     announce(options)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(acquire())

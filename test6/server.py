@@ -73,7 +73,14 @@ def obey(role, command):
 
 
 async def main():
-    server = await serve(handler, options.host, options.port, compression=None, write_limit=MAX_BACKLOG)
+    server = await serve(
+        handler,
+        options.host,
+        options.port,
+        compression=None,
+        write_limit=MAX_BACKLOG,
+        close_timeout=2,
+    )
     announce(options)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(acquire())

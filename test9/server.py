@@ -138,6 +138,7 @@ async def main():
         create_connection=HttpConnection,
         compression=None,
         write_limit=MAX_BACKLOG,
+        close_timeout=2,
     )
     announce(options, serves_page=True)
     async with asyncio.TaskGroup() as tasks:

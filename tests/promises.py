@@ -93,6 +93,13 @@ class Console:
         assert server.lines[-1] == "Stopped"
         assert sum("Bye, client" in line for line in server.lines) == len(connections)
 
+    def test_ctrl_c_many_times(self, server: Server, step: Step) -> None:
+        for _ in range(8):
+            server.press_ctrl_c()
+        status = server.wait_ended()
+        assert status == 0 or (step.number <= 2 and status == -signal.SIGINT)
+        assert "Traceback" not in server.output
+
     def test_second_server_says_which_port_is_busy(self, server: Server, step: Step) -> None:
         second = Server(step.folder)
         assert second.wait_ended() == 1
@@ -194,13 +201,13 @@ class Alone:
             server.stop()
 
     def test_needs_the_library_and_nothing_else(self, step: Step) -> None:
-        tree = ast.parse((step.folder / "server.py").read_text())
+        tree = ast.parse((step.folder / "server.py").read_text(encoding="utf-8"))
         modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
         modules |= {
             name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names
         }
         assert {name.split(".")[0] for name in modules} - sys.stdlib_module_names == {"websockets"}
-        page = (step.folder / "client.html").read_text()
+        page = (step.folder / "client.html").read_text(encoding="utf-8")
         assert not re.search(r"<(script|img|link)[^>]+(src|href)=(?!\"data:,\")", page)
 
 
@@ -296,6 +303,25 @@ class OnDemand:
         assert "other devices" not in server.output.lower()
         with step.connect():
             server.wait_for("Hello, client")
+
+
+class Stalled:
+    """Steps 3 and 5: a client that floods the server and reads nothing does not keep it from stopping."""
+
+    def test_ctrl_c_with_a_client_that_reads_nothing(self, server: Server) -> None:
+        with flood("/control"):
+            server.wait_for("Received", count=1000, timeout=20)
+            # Its answers pile up until no more can be sent to it, and then not even a goodbye.
+            wait_until(lambda: quiet(server), "the flood has come to a standstill", 30)
+            server.press_ctrl_c()
+            assert server.wait_ended() == 0
+
+
+def quiet(server: Server) -> bool:
+    """Return whether the server prints nothing more for a while."""
+    before = len(server.lines)
+    time.sleep(0.5)
+    return len(server.lines) == before
 
 
 class OtherPages:
@@ -573,6 +599,11 @@ class Plot:
             box = page.get_by_role("figure", name="Live plot").bounding_box()
             assert box["width"] > 0.9 * width
             assert box["height"] > 0.35 * height
+            drawn = page.locator(".uplot").bounding_box()
+            assert box["x"] <= drawn["x"], "nothing of the plot is cut off"
+            assert box["y"] <= drawn["y"]
+            assert drawn["x"] + drawn["width"] <= box["x"] + box["width"]
+            assert drawn["y"] + drawn["height"] <= box["y"] + box["height"]
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             assert page.evaluate("document.documentElement.scrollHeight") <= height
 
@@ -625,7 +656,9 @@ class Buttons:
         first.get_by_role("button", name="Connect").click()
         for page in (first, second):
             shows(page, running=False)
-        pages.command(first, "START")
+        # By keyboard: what was pressed gives its focus to what can be pressed next.
+        first.get_by_role("button", name="Start", exact=True).press("Enter")
+        expect(first.get_by_role("button", name="Stop", exact=True)).to_be_focused()
         late = pages.connect()
         for page in (first, second, late):
             shows(page, running=True)

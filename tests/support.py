@@ -200,7 +200,7 @@ def read_log(path: Path, *, torn: bool = False) -> list[dict[str, float]]:
         path: the CSV file.
         torn: whether its last row may be incomplete.
     """
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     if torn and not text.endswith("\n"):
         text = text[: text.rfind("\n") + 1]
     assert text.endswith("\n"), f"the last row is torn: {text[-80:]!r}"

@@ -17,7 +17,7 @@ from common.log import MAX_UNWRITTEN, Log
 from common.network import lan_addresses
 from common.sampling import readings
 from common.sensors import SENSORS
-from tests.support import raw_connection, read_log, text_frame
+from tests.support import ROOT, raw_connection, read_log, text_frame
 
 
 def run(coroutine: Coroutine[Any, Any, None]) -> None:
@@ -188,7 +188,7 @@ class TestSendToAll:
         import runpy
 
         monkeypatch.setattr("sys.argv", ["server.py"])
-        functions = runpy.run_path("test5/server.py")
+        functions = runpy.run_path(str(ROOT / "test5" / "server.py"))
 
         def send(clients: set, message: str) -> None:
             functions["clients"]["/data"] = clients

@@ -7,6 +7,10 @@ import pytest
 
 from tests.support import ROOT, STEPS
 
+# About 100 lines for a server and 150 for a page. These three are longer, each for one idea in full: the
+# log of step 5, and what it takes to serve a dashboard and to notice an outage.
+LONGER = {"test5/server.py": 170, "test9/server.py": 155, "test9/client.html": 205}
+
 
 def tracked(*patterns: str) -> list[str]:
     """Return what git tracks; where this is no git checkout, there is nothing to hold it to."""
@@ -26,14 +30,14 @@ def test_nothing_else_stands_at_the_top() -> None:
 def test_a_step_is_two_files_of_bounded_size(step: str) -> None:
     assert tracked(step) == [f"{step}/client.html", f"{step}/server.py"]
     assert (ROOT / "tests" / f"test_{step}.py").exists()
-    server, page = ((ROOT / step / name).read_text() for name in ("server.py", "client.html"))
-    assert server.count("\n") <= 160
-    assert page.count("\n") <= 190
+    for name, most in (("server.py", 110), ("client.html", 165)):
+        lines = (ROOT / step / name).read_text(encoding="utf-8").count("\n")
+        assert lines <= LONGER.get(f"{step}/{name}", most)
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_step_opens_with_what_it_shows(step: str) -> None:
-    server, page = ((ROOT / step / name).read_text() for name in ("server.py", "client.html"))
+    server, page = ((ROOT / step / name).read_text(encoding="utf-8") for name in ("server.py", "client.html"))
     number = step.removeprefix("test")
     assert re.match(rf'"""Step {number}: .+\n\nRun:  python server.py .*\n(.*\n)*?New:  .+', server)
     assert re.match(rf"<!doctype html>\n<!-- Step {number}: (.*\n)+?     New: .+ -->", page)
@@ -41,13 +45,13 @@ def test_a_step_opens_with_what_it_shows(step: str) -> None:
 
 @pytest.mark.parametrize("step", STEPS)
 def test_steps_do_not_import_from_one_another(step: str) -> None:
-    server = (ROOT / step / "server.py").read_text()
+    server = (ROOT / step / "server.py").read_text(encoding="utf-8")
     assert not re.search(r"(import|from) test\d", server)
 
 
 @pytest.mark.parametrize("path", tracked("test*/client.html", "common/static/*.js", "common/static/*.css"))
 def test_pages_need_nothing_from_elsewhere(path: str) -> None:
-    text = (ROOT / path).read_text()
+    text = (ROOT / path).read_text(encoding="utf-8")
     if "uPlot" not in path:
         assert "innerHTML =" not in text
         assert "outerHTML" not in text
@@ -57,6 +61,6 @@ def test_pages_need_nothing_from_elsewhere(path: str) -> None:
 
 
 def test_vendored_chart_library_is_the_pinned_one() -> None:
-    script = (ROOT / "common" / "static" / "uPlot.iife.min.js").read_text()
+    script = (ROOT / "common" / "static" / "uPlot.iife.min.js").read_text(encoding="utf-8")
     assert script.startswith("/*! https://github.com/leeoniya/uPlot (v1.6.32) */")
-    assert "MIT" in (ROOT / "common" / "static" / "uPlot.LICENSE.txt").read_text()
+    assert "MIT" in (ROOT / "common" / "static" / "uPlot.LICENSE.txt").read_text(encoding="utf-8")

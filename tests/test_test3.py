@@ -3,11 +3,11 @@
 from playwright.sync_api import expect
 
 from tests.conftest import Pages
-from tests.promises import Commands, Console, OnDemand, OtherPages, Requests
+from tests.promises import Commands, Console, OnDemand, OtherPages, Requests, Stalled
 from tests.support import Server
 
 
-class TestStep3(Console, Commands, Requests, OnDemand, OtherPages):
+class TestStep3(Console, Stalled, Commands, Requests, OnDemand, OtherPages):
     step = "test3"
     known = ("GET_TIME", "GREET_ME")
 

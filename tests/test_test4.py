@@ -3,11 +3,11 @@
 from websockets.frames import Close
 from websockets.sync.client import connect
 
-from tests.promises import Acquisition, Commands, Console, DataAsText, OnDemand
+from tests.promises import Acquisition, Commands, Console, DataAsText, OnDemand, OtherPages
 from tests.support import PORT, Server, Step, close_of
 
 
-class TestStep4(Console, Commands, OnDemand, DataAsText, Acquisition):
+class TestStep4(Console, Commands, OnDemand, OtherPages, DataAsText, Acquisition):
     step = "test4"
 
     def test_unknown_role_is_refused_with_a_reason(self, server: Server) -> None:

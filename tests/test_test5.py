@@ -9,15 +9,17 @@ from tests.promises import (
     Console,
     DataAsText,
     OnDemand,
+    OtherPages,
     Roles,
     Shared,
+    Stalled,
     count_of,
     wait_for_readings,
 )
 from tests.support import Server
 
 
-class TestStep5(Console, Commands, OnDemand, Roles, DataAsText, Acquisition, Shared):
+class TestStep5(Console, Stalled, Commands, OnDemand, OtherPages, Roles, DataAsText, Acquisition, Shared):
     step = "test5"
 
     def shown(self, page: Page) -> list[list[float]]:

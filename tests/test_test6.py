@@ -1,7 +1,7 @@
 """test6: a live plot."""
 
-from tests.promises import Acquisition, Commands, Console, OnDemand, Plot, Roles, Shared
+from tests.promises import Acquisition, Commands, Console, OnDemand, OtherPages, Plot, Roles, Shared
 
 
-class TestStep6(Console, Commands, OnDemand, Roles, Acquisition, Shared, Plot):
+class TestStep6(Console, Commands, OnDemand, OtherPages, Roles, Acquisition, Shared, Plot):
     step = "test6"

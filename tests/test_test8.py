@@ -6,6 +6,7 @@ from tests.promises import (
     Commands,
     Console,
     OnDemand,
+    OtherPages,
     Plot,
     Roles,
     SeveralFields,
@@ -13,5 +14,7 @@ from tests.promises import (
 )
 
 
-class TestStep8(Console, Commands, OnDemand, Roles, Acquisition, Shared, Plot, Buttons, SeveralFields):
+class TestStep8(
+    Console, Commands, OnDemand, OtherPages, Roles, Acquisition, Shared, Plot, Buttons, SeveralFields
+):
     step = "test8"

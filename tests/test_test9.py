@@ -2,6 +2,7 @@
 
 import http.client
 import re
+import socket
 from collections.abc import Callable
 
 import pytest
@@ -93,6 +94,24 @@ class TestStep9(
         assert response.status == 405
         assert response.headers["Allow"] == "GET, HEAD"
         assert response.body == b"This server answers GET and HEAD only.\n"
+
+    @pytest.mark.parametrize(
+        ("parts", "status"),
+        [
+            ([b"POST / HTTP/1.1\r\nContent-Le", b"ngth: 3\r\n\r\nabc"], 405),
+            ([b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n"], 200),
+            ([b"GET / HTTP/1.1\r\nSec-WebSocket-Key: x\r\n\r\nabc"], 200),
+            ([b"GET / HTTP/1.1\r\nUpgrade: h2c\r\n\r\n"], 200),
+        ],
+    )
+    def test_requests_that_the_library_would_hang_up_on(
+        self, server: Server, parts: list[bytes], status: int
+    ) -> None:
+        with socket.create_connection(("localhost", PORT), timeout=10) as client:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for part in parts:
+                client.sendall(part)
+            assert client.recv(4096).startswith(f"HTTP/1.1 {status} ".encode())
 
     def test_dashboard_path(self, server: Server, pages: Pages) -> None:
         page = pages.connect(f"http://localhost:{PORT}/dashboard")

@@ -122,5 +122,5 @@ function createLegend(list, fields, plot) {
     return item;
   });
   list.replaceChildren(...items);
-  return (latest) => latest.forEach((value, index) => (values[index].textContent = value));
+  return (latest) => latest.forEach((value, index) => (values[index].textContent = value ?? "–"));
 }
