@@ -1,11 +1,11 @@
 """test9: the server serves the dashboard itself."""
 
 import http.client
+import itertools
 import re
 import socket
 from collections.abc import Callable
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.conftest import Pages
@@ -51,18 +51,17 @@ class TestStep9(
 ):
     step = "test9"
 
-    @pytest.mark.parametrize("path", FILES)
-    def test_files_of_the_page(self, server: Server, path: str) -> None:
-        file, content_type = FILES[path]
-        content = (ROOT / file).read_bytes()
-        got = request("GET", f"{path}?from=a-bookmark")
-        assert got.status == 200
-        assert got.body == content
-        assert got.headers["Content-Type"] == f"{content_type}; charset=utf-8"
-        head = request("HEAD", path)
-        assert (head.status, head.body) == (200, b"")
-        assert head.headers["Content-Length"] == str(len(content))
-        assert head.headers["Content-Type"] == got.headers["Content-Type"]
+    def test_files_of_the_page(self, server: Server) -> None:
+        for path, (file, content_type) in FILES.items():
+            content = (ROOT / file).read_bytes()
+            got = request("GET", f"{path}?from=a-bookmark")
+            assert got.status == 200
+            assert got.body == content
+            assert got.headers["Content-Type"] == f"{content_type}; charset=utf-8"
+            head = request("HEAD", path)
+            assert (head.status, head.body) == (200, b"")
+            assert head.headers["Content-Length"] == str(len(content))
+            assert head.headers["Content-Type"] == got.headers["Content-Type"]
 
     def test_page_needs_nothing_else(self, server: Server, pages: Pages) -> None:
         page = pages.open()
@@ -73,45 +72,38 @@ class TestStep9(
         assert paths <= set(FILES)
         assert paths >= {"/", "/common/static/style.css", "/common/static/plot.js"}
 
-    @pytest.mark.parametrize(
-        "path",
-        [
+    def test_anything_else_is_404(self, server: Server) -> None:
+        for path in [
             "/nothing", "/server.py", "/client.html", "/logs", "/logs/", "/common/", "/common/static/",
             "/common/log.py", "/../README.md", "/common/static/../log.py", "/common/static/%2e%2e/log.py",
             "/common/static/..%2flog.py", "//etc/passwd", "/%00", "/dashboard/", "/favicon.ico", "*",
-        ],
-    )  # fmt: skip
-    def test_anything_else_is_404(self, server: Server, path: str) -> None:
-        response = request("GET", path)
-        assert response.status == 404
-        assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
-        assert response.body == b"Nothing here. The dashboard is at / and at /dashboard.\n"
+        ]:  # fmt: skip
+            response = request("GET", path)
+            assert response.status == 404, path
+            assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
+            assert response.body == b"Nothing here. The dashboard is at / and at /dashboard.\n"
 
-    @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "FOO"])
-    @pytest.mark.parametrize("body", [None, b"x" * 100_000])
-    def test_other_methods_are_405(self, server: Server, method: str, body: bytes | None) -> None:
-        response = request(method, "/", body)
-        assert response.status == 405
-        assert response.headers["Allow"] == "GET, HEAD"
-        assert response.body == b"This server answers GET and HEAD only.\n"
+    def test_other_methods_are_405(self, server: Server) -> None:
+        for method, body in itertools.product(
+            ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "FOO"], [None, b"x" * 100_000]
+        ):
+            response = request(method, "/", body)
+            assert response.status == 405, method
+            assert response.headers["Allow"] == "GET, HEAD"
+            assert response.body == b"This server answers GET and HEAD only.\n"
 
-    @pytest.mark.parametrize(
-        ("parts", "status"),
-        [
+    def test_requests_that_the_library_would_hang_up_on(self, server: Server) -> None:
+        for parts, status in [
             ([b"POST / HTTP/1.1\r\nContent-Le", b"ngth: 3\r\n\r\nabc"], 405),
             ([b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n"], 200),
             ([b"GET / HTTP/1.1\r\nSec-WebSocket-Key: x\r\n\r\nabc"], 200),
             ([b"GET / HTTP/1.1\r\nUpgrade: h2c\r\n\r\n"], 200),
-        ],
-    )
-    def test_requests_that_the_library_would_hang_up_on(
-        self, server: Server, parts: list[bytes], status: int
-    ) -> None:
-        with socket.create_connection(("localhost", PORT), timeout=10) as client:
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            for part in parts:
-                client.sendall(part)
-            assert client.recv(4096).startswith(f"HTTP/1.1 {status} ".encode())
+        ]:
+            with socket.create_connection(("localhost", PORT), timeout=10) as client:
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                for part in parts:
+                    client.sendall(part)
+                assert client.recv(4096).startswith(f"HTTP/1.1 {status} ".encode()), parts
 
     def test_dashboard_path(self, server: Server, pages: Pages) -> None:
         page = pages.connect(f"http://localhost:{PORT}/dashboard")
