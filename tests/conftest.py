@@ -180,10 +180,12 @@ def web_server() -> Iterator[str]:
             return True
         return False
 
-    wait_until(answers, "the web server answers")
-    yield f"http://127.0.0.1:{port}"
-    process.terminate()
-    process.wait()
+    try:
+        wait_until(answers, "the web server answers")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @pytest.fixture(autouse=True)
