@@ -311,6 +311,7 @@ class Stalled:
             wait_until(lambda: quiet(server), "the flood has come to a standstill", 30)
             server.press_ctrl_c()
             assert server.wait_ended() == 0
+        assert "clients that did not answer were cut off" in server.output
 
 
 def quiet(server: Server) -> bool:

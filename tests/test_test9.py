@@ -143,3 +143,12 @@ class TestStep9(
         outage = max(range(1, len(times)), key=lambda i: times[i] - times[i - 1])
         assert len(before) <= outage < len(times) - 5
         assert values[outage - 1] is None
+
+    def test_connection_lost_again_at_once_is_told_too(self, server: Server, pages: Pages) -> None:
+        page = pages.connect()
+        # As after a few attempts, the last of which opened and closes before the server said anything.
+        page.evaluate("() => { attempts = 3; readings.onclose(new CloseEvent('close', { code: 1006 })); }")
+        expect(page.get_by_role("status")).to_contain_text(
+            "Disconnected: data socket: the connection was lost"
+        )
+        expect(page.get_by_role("status")).to_have_text("Connected to localhost")
