@@ -1,12 +1,19 @@
 """The addresses of this machine, and how to tell them to the reader."""
 
-import argparse
 import ipaddress
 import socket
 import sys
+from typing import Protocol
 
 import psutil
 import segno
+
+
+class Address(Protocol):
+    """Where a server listens; what `common.options.parse_options` returns is one."""
+
+    host: str | None
+    port: int
 
 
 def lan_addresses() -> list[str]:
@@ -40,16 +47,35 @@ def _address_of_default_route() -> str | None:
         return probe.getsockname()[0]
 
 
-def announce(options: argparse.Namespace, *, serves_page: bool = False) -> None:
+def page_address(host: str | None, port: int) -> str:
+    """Return what a browser has to open for the page of a server, on this machine if the host is None."""
+    return f"http://{_bracketed(host or 'localhost')}:{port}/"
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host  # as IPv6 addresses are written before a port
+
+
+def _can_print(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def announce(options: Address, *, serves_page: bool = False) -> None:
     """Print where the server listens, and what to open or type here and on another device.
 
     Call it once connections are accepted.
 
     Args:
-        options: what `common.options.parse_options` returned.
+        options: where the server listens.
         serves_page: whether the server serves its page itself. Then the addresses are ones for the
             browser's address bar, and a QR code of the one for other devices follows.
     """
+    if sys.stdout is None:
+        return  # a Windows program without a console
     port = options.port
     here, others = options.host or "localhost", []
     if options.host is None:
@@ -61,10 +87,9 @@ def announce(options: argparse.Namespace, *, serves_page: bool = False) -> None:
         print(f"Listening on {here}, port {port} (Ctrl-C stops)")
 
     def shown(host: str) -> str:
-        if ":" in host:
-            host = f"[{host}]"  # as IPv6 addresses are written before a port
         if serves_page:
-            return f"http://{host}:{port}/"
+            return page_address(host, port)
+        host = _bracketed(host)
         return host if port == 5678 else f"{host}:{port}"
 
     what = "open" if serves_page else "server address"
@@ -73,7 +98,7 @@ def announce(options: argparse.Namespace, *, serves_page: bool = False) -> None:
         print(f"  On other devices, {what}: {shown(address)}")
     if options.host is None and not others:
         print("  This machine has no network now; other devices cannot connect")
-    if serves_page and others:
+    if serves_page and others and _can_print("▀▄█"):
         # Half blocks draw two modules a character; error correction "l" keeps the code small.
         segno.make(shown(others[0]), error="l", micro=False).terminal(out=sys.stdout, compact=True)
     sys.stdout.flush()

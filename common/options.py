@@ -1,21 +1,29 @@
 """The options that every server from test3 on understands."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
-def parse_options(description: str, *, sensors: Sequence[str] = (), rate: float = 20.0) -> argparse.Namespace:
+def parse_options(
+    description: str,
+    *,
+    sensors: Sequence[str] = (),
+    rate: float | None = None,
+    extra: Mapping[str, Mapping[str, Any]] | None = None,
+) -> argparse.Namespace:
     """Read the options on the command line.
 
     Args:
         description: the server's docstring; its first line is shown by `--help`.
-        sensors: the names that `--sensor` takes, the default first. With none, the server
-            has no sensor, and no `--sensor`, `--rate` and `--seed` either.
-        rate: the default of `--rate`, in readings a second.
+        sensors: the names that `--sensor` takes, the default first; with none there is no `--sensor`.
+        rate: the default of `--rate`, in readings a second; without it there is no `--rate` and `--seed`.
+        extra: options of the server's own by their names, each with what
+            `argparse.ArgumentParser.add_argument` takes, as in `{"--source": {"type": Path, "help": "…"}}`.
 
     Returns:
-        `host` (str, or None for every network interface), `port` (int), and for a server with
-        a sensor `sensor` (str), `rate` (float, readings a second) and `seed` (int or None).
+        `host` (str, or None for every network interface), `port` (int), and for a server that has them
+        `sensor` (str), `rate` (float, readings a second), `seed` (int or None), and the extra ones.
 
     Raises:
         SystemExit: after `--help`, or with a message when an option is wrong.
@@ -27,17 +35,21 @@ def parse_options(description: str, *, sensors: Sequence[str] = (), rate: float 
         help="the address to listen on; without it, every network interface of this machine; "
         "with 'localhost', only programs on this machine can connect",
     )
-    parser.add_argument("--port", type=_port, default=5678, help="the port to listen on (%(default)s)")
+    parser.add_argument("--port", type=port_number, default=5678, help="the port to listen on (%(default)s)")
     if sensors:
         parser.add_argument(
             "--sensor", choices=sensors, default=sensors[0], help="what to read (%(default)s)"
         )
+    if rate is not None:
         parser.add_argument(
-            "--rate", type=_rate, default=rate, help="the sample rate, in readings a second (%(default)g)"
+            "--rate",
+            type=_rate,
+            default=rate,
+            help="how many readings, steps or updates a second (%(default)g)",
         )
-        parser.add_argument(
-            "--seed", type=int, help="make a simulated sensor give the same readings in every run"
-        )
+        parser.add_argument("--seed", type=int, help="make what is simulated the same in every run")
+    for name, how in (extra or {}).items():
+        parser.add_argument(name, **how)
     options = parser.parse_args()
     if options.host in ("", "0.0.0.0", "::"):
         # Other ways to say the same. None listens on IPv4 and IPv6 alike.
@@ -45,7 +57,8 @@ def parse_options(description: str, *, sensors: Sequence[str] = (), rate: float 
     return options
 
 
-def _port(text: str) -> int:
+def port_number(text: str) -> int:
+    """Return the port that an option names; for `extra` too, as in `{"type": port_number}`."""
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
         raise argparse.ArgumentTypeError(f"{text!r} is not a port; use a number from 1024 to 65535")
     return int(text)

@@ -1,21 +1,24 @@
 """Run a server until somebody stops it: what test1 shows, and what it leaves out."""
 
-import argparse
 import asyncio
+import atexit
 import errno
 import os
 import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Coroutine
 from typing import Any
+
+from common.network import Address
 
 # How long the connections may take to say goodbye, in seconds.
 GRACE = 4.0
 
 
-def run(main: Coroutine[Any, Any, None], options: argparse.Namespace) -> None:
+def run(main: Coroutine[Any, Any, None], options: Address) -> None:
     """Run the coroutine `main` until it ends, Ctrl-C is pressed, or SIGTERM arrives.
 
     Stopping cancels it, which lets the server close its connections. A client that takes no part in that (its
@@ -24,7 +27,7 @@ def run(main: Coroutine[Any, Any, None], options: argparse.Namespace) -> None:
 
     Args:
         main: the server, as in `run(main(), options)`.
-        options: what `common.options.parse_options` returned.
+        options: where the server listens, for the message when it cannot.
 
     Raises:
         SystemExit: with a message, if the server cannot listen where the options say.
@@ -44,6 +47,34 @@ def run(main: Coroutine[Any, Any, None], options: argparse.Namespace) -> None:
     for number in _signals():
         signal.signal(number, signal.SIG_IGN)  # one more Ctrl-C changes nothing now
     print("Stopped")
+
+
+def end_on_signals() -> None:
+    """Let Ctrl-C and SIGTERM end a program that has no event loop: quietly, and with exit status 0.
+
+    They raise `SystemExit` where the program is, so `with` and `finally` do their work. To be called once, in
+    the main thread, before anything else.
+    """
+    stopping = None  # since when, by time.monotonic()
+
+    def stop(*_: object) -> None:
+        nonlocal stopping
+        # A second Ctrl-C at once must not cut short what the first has begun. Where that has come to nothing
+        # (`except:` catches it too, for example), a later one tries again.
+        if stopping is None or time.monotonic() - stopping > GRACE:
+            stopping = time.monotonic()
+            raise SystemExit
+
+    def leave() -> None:
+        for number in _signals():
+            signal.signal(number, signal.SIG_IGN)  # one more Ctrl-C changes nothing now
+        if stopping is not None:
+            print("Stopped", flush=True)
+
+    # What is registered first is done last, so all that closes itself at the end has been closed by then.
+    atexit.register(leave)
+    for number in _signals():
+        signal.signal(number, stop)
 
 
 def _signals() -> list[int]:
@@ -82,7 +113,7 @@ def _leave() -> None:
     os._exit(0)
 
 
-def _why_not_listening(error: Exception, options: argparse.Namespace) -> str | None:
+def _why_not_listening(error: Exception, options: Address) -> str | None:
     """Put the usual reasons why a server cannot start into words; None if it is something else."""
     port = options.port
     code = getattr(error, "errno", None)

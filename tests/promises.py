@@ -5,6 +5,7 @@ module of a step names those that hold for it.
 """
 
 import ast
+import http.client
 import itertools
 import json
 import re
@@ -16,11 +17,12 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 from websockets.frames import Close
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
 from tests.conftest import Pages
 from tests.support import (
@@ -68,10 +70,9 @@ class Console:
 
     def test_says_hello_and_bye(self, server: Server, step: Step, pages: Pages) -> None:
         page = pages.connect()
-        sockets = 1 if step.number < 4 else 2
-        server.wait_for("Hello, client", count=sockets)
+        server.wait_for("Hello, client", count=len(step.roles))
         page.close()
-        server.wait_for("Bye, client", count=sockets)
+        server.wait_for("Bye, client", count=len(step.roles))
         assert sum("Listening on" in line for line in server.lines) == 1
 
     def test_ctrl_c_closes_every_connection_with_1001(self, server: Server, step: Step) -> None:
@@ -82,9 +83,8 @@ class Console:
         self.check_stopping(server, step, lambda: server.process.send_signal(signal.SIGTERM))
 
     def check_stopping(self, server: Server, step: Step, stop: Callable[[], None]) -> None:
-        roles = ["control", "data"] if step.number >= 4 else ["control"]
         with ExitStack() as stack:
-            connections = [stack.enter_context(step.connect(role)) for role in roles for _ in range(2)]
+            connections = [stack.enter_context(step.connect(role)) for role in step.roles for _ in range(2)]
             server.wait_for("Hello, client", count=len(connections))
             stop()
             for connection in connections:
@@ -125,7 +125,7 @@ class Console:
                 client.shutdown(socket.SHUT_WR)
                 while client.recv(4096):
                     pass
-        for role in ["control", "data"] if step.number >= 4 else [""]:
+        for role in step.roles:
             reset(raw_connection(f"/{role}"))
         # The server is still there for others. That it printed no traceback is checked when it stops.
         with step.connect():
@@ -327,7 +327,7 @@ class OtherPages:
     That it does so for steps 3 to 8 from another device is tested in test_other_device.py.
     """
 
-    def test_page_from_a_web_server(self, server: Server, step: Step, pages: Pages, web_server: str) -> None:
+    def test_page_from_a_web_server(self, server: Server, step: Step, web_server: str, pages: Pages) -> None:
         page = pages.connect(f"{web_server}/{step.name}/client.html")
         expect(page.get_by_role("textbox", name="Server address")).to_have_value("127.0.0.1")
         expect(page.get_by_role("status")).to_have_text("Connected to 127.0.0.1")
@@ -748,3 +748,111 @@ class SeveralFields:
         expect(legend).to_have_text(
             [re.compile(rf"processor\s*{number}\s*%"), re.compile(rf"memory\s*{number}\s*%")]
         )
+
+
+def next_event(connection: ClientConnection, name: str, timeout: float = 10) -> Any:
+    """Return the data of the next event of this name; what else arrives is passed over."""
+    deadline = time.monotonic() + timeout
+    while True:
+        message = json.loads(connection.recv(timeout=max(0, deadline - time.monotonic())))
+        if message["event"] == name:
+            return message.get("data")
+
+
+def send_event(connection: ClientConnection, name: str, data: Any = None) -> None:
+    connection.send(json.dumps({"event": name, "data": data}))
+
+
+class NamedEvents:
+    """Steps 10, 12 and 13: what every server of named events does, and its page with it."""
+
+    options: tuple[str, ...] = ()
+
+    def test_page_connects_by_itself_and_comes_back(
+        self, start_server: Callable[..., Server], pages: Pages
+    ) -> None:
+        pages.errors_are_expected = True
+        server = start_server()
+        page = pages.connect()
+        expect(page.get_by_role("status")).to_have_text("Connected to localhost")
+        server.stop()
+        expect(page.get_by_role("status")).to_have_text(
+            "Disconnected: the server has stopped (close code 1001). Waiting for the server…"
+        )
+        start_server()
+        expect(page.get_by_role("status")).to_have_text("Connected to localhost", timeout=15_000)
+
+    def test_page_from_a_file_and_from_a_web_server(
+        self, server: Server, step: Step, web_server: str, pages: Pages
+    ) -> None:
+        page = pages.open((step.folder / "client.html").as_uri())
+        expect(page.get_by_role("status")).to_have_text("Connected to localhost")
+        page = pages.open(f"{web_server}/{step.name}/client.html")
+        expect(page.get_by_role("status")).to_have_text("Connected to 127.0.0.1")
+
+    def test_page_at_another_port(self, start_server: Callable[..., Server], pages: Pages) -> None:
+        port = free_port()
+        server = start_server("--port", str(port))
+        assert f"On this device, open: http://localhost:{port}/" in server.output
+        page = pages.connect(f"http://localhost:{port}/")
+        expect(page.get_by_role("status")).to_have_text(f"Connected to localhost:{port}")
+
+    def test_bad_messages_get_an_error_and_nothing_else_changes(self, server: Server, step: Step) -> None:
+        with step.connect() as other, step.connect() as client:
+            for message, says in [
+                ("rubbish", "'rubbish' is not an event; try "),
+                ("", "'' is not an event; try "),
+                ("[1, 2]", "'[1, 2]' is not an event; try "),
+                ('{"data": 1}', " is not an event; try "),
+                ('{"event": 1}', " is not an event; try "),
+                ('{"event": "\\u001b[31mx", "data": NaN}', " is not an event; try "),
+                ("[" * 100_000, " is not an event; try "),
+                ('{"event": "\\u001b[31mx"}', r"unknown event '\x1b[31mx'; try '"),
+                (b"\x00\xff", "a message has to be text, not binary"),
+                ("x" * 2_000_000, "a message of 2000000 characters; the limit is 1048576"),
+            ]:
+                client.send(message)
+                error = next_event(client, "error")
+                assert says in error
+                assert len(error) < 400
+                assert "\x1b" not in error
+            assert "\x1b" not in server.output
+            assert "failed" not in server.output
+            next_event(other, "heartbeat")
+
+    def test_files_and_what_is_no_file(self, server: Server, step: Step) -> None:
+        page = request("GET", "/?from=a-bookmark")
+        assert page.body == (step.folder / "client.html").read_bytes()
+        script = request("GET", "/common/static/events.js")
+        assert script.headers["Content-Type"] == "text/javascript; charset=utf-8"
+        unchanged = request("GET", "/common/static/events.js", {"If-None-Match": script.headers["ETag"]})
+        assert (unchanged.status, unchanged.body) == (304, b"")
+        assert request("HEAD", "/").body == b""
+        assert request("POST", "/").status == 405
+        for path in (
+            "/nothing",
+            "/server.py",
+            "/client.html",
+            "/../README.md",
+            "/common/static/../log.py",
+            "/%2e",
+        ):
+            assert request("GET", path).status == 404, path
+
+    def test_help(self, step: Step) -> None:
+        helped = Server(step.folder, "--help")
+        assert helped.wait_ended() == 0
+        for option in ["--host", "--port", *self.options]:
+            assert option in helped.output
+
+
+def request(
+    method: str, path: str, headers: dict[str, str] | None = None, body: bytes | None = None
+) -> http.client.HTTPResponse:
+    """Make a plain HTTP request, and return the response, whose text is in `body`."""
+    connection = http.client.HTTPConnection("localhost", PORT, timeout=10)
+    connection.request(method, path, body, headers or {})
+    response = connection.getresponse()
+    response.body = response.read()
+    connection.close()
+    return response

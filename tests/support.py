@@ -21,7 +21,9 @@ from websockets.sync.client import ClientConnection, connect
 
 ROOT = Path(__file__).parent.parent
 PORT = 5678
-STEPS = ["test1", "test2", "test3", "test4", "test4b", "test5", "test6", "test7", "test8", "test9"]
+PART_I = ["test1", "test2", "test3", "test4", "test4b", "test5", "test6", "test7", "test8", "test9"]
+PART_II = []
+STEPS = PART_I + PART_II
 
 # Joins the console of the process whose id it is given, and presses Ctrl-C there.
 WINDOWS_CTRL_C = """
@@ -57,6 +59,8 @@ class Server:
         *options: str,
         prefix: tuple[str, ...] = (),
         environment: dict[str, str] | None = None,
+        command: str = "server.py",
+        **how: object,
     ) -> None:
         self.folder = folder
         self.lines: list[str] = []
@@ -64,15 +68,18 @@ class Server:
             "PYTHONUNBUFFERED": "1",
             "PYTHONIOENCODING": "utf-8",
             "PYTHONWARNINGS": "error",
+            # What a program opens in "the browser" opens nothing.
+            "BROWSER": f'"{sys.executable}" -c pass %s',
         }
         self.process = subprocess.Popen(
-            [*prefix, sys.executable, "server.py", *options],
+            [*prefix, sys.executable, command, *options],
             cwd=folder,
             env=os.environ | for_tests | (environment or {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             creationflags=getattr(subprocess, "CREATE_NEW_CONSOLE", 0),
+            **how,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -143,7 +150,8 @@ class Server:
 
 
 class Step:
-    """How a step is spoken to: steps 4 to 9 have the same acquisition, but not the same messages."""
+    """How a step is spoken to: steps 4 to 9 have the same acquisition, but not the same messages, and from
+    step 10 on there is one socket for named events."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -153,14 +161,19 @@ class Step:
     @property
     def url(self) -> str:
         """Where a reader opens the page."""
-        if self.number == 9:
+        if self.number >= 9:
             return f"http://localhost:{PORT}/"
         return (self.folder / "client.html").as_uri()
 
+    @property
+    def roles(self) -> list[str]:
+        """The roles of the sockets that a page has; where it has only one, that is of no role."""
+        return ["control", "data"] if 4 <= self.number <= 9 else [""]
+
     @contextmanager
     def connect(self, role: str = "control") -> Iterator[ClientConnection]:
-        """Open the control or the data socket; the first three steps have only one, of neither role."""
-        by_path = self.number >= 4 and self.name != "test4"
+        """Open the control or the data socket, or, in a step that has only one, that."""
+        by_path = role in self.roles and self.name != "test4"
         url = f"ws://localhost:{PORT}/{role if by_path else ''}"
         with connect(url, proxy=None, close_timeout=1) as connection:
             if self.name == "test4":

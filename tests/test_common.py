@@ -1,11 +1,15 @@
 """The modules of common, where a browser adds nothing."""
 
 import asyncio
+import io
 import math
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +18,7 @@ from websockets.asyncio.server import serve
 
 from common.clients import MAX_BACKLOG, send_to_all
 from common.log import MAX_UNWRITTEN, Log
-from common.network import lan_addresses
+from common.network import announce, lan_addresses, page_address
 from common.sampling import readings
 from common.sensors import SENSORS
 from tests.support import ROOT, raw_connection, read_log, text_frame
@@ -35,6 +39,47 @@ def run(coroutine: Coroutine[Any, Any, None]) -> None:
     thread.join()
     if errors:
         raise errors[0]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to another process")
+def test_ctrl_c_in_the_last_moment_changes_nothing() -> None:
+    code = """
+import atexit, os, signal, sys
+from common.running import end_on_signals
+
+class Last:
+    def __del__(self, kill=os.kill, me=os.getpid(), number=signal.SIGINT):
+        kill(me, number)  # Python has given up its handlers, and all but ended
+
+end_on_signals()
+atexit.register(print, "closed")
+sys.last = Last()
+os.kill(os.getpid(), signal.SIGINT)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == ["closed", "Stopped"]
+
+
+def test_address_of_a_page() -> None:
+    assert page_address(None, 5678) == "http://localhost:5678/"
+    assert page_address("192.168.1.20", 80) == "http://192.168.1.20:80/"
+    assert page_address("::1", 5678) == "http://[::1]:5678/"
+
+
+def test_program_without_a_console(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", None)
+    announce(SimpleNamespace(host=None, port=5678), serves_page=True)
+
+
+def test_terminal_that_cannot_show_a_qr_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("common.network.lan_addresses", lambda: ["192.168.1.20"])
+    for encoding, codes in (("cp1252", 0), ("utf-8", 1)):
+        output = io.BytesIO()
+        monkeypatch.setattr("sys.stdout", io.TextIOWrapper(output, encoding=encoding))
+        announce(SimpleNamespace(host=None, port=5678), serves_page=True)
+        assert b"http://192.168.1.20:5678/" in output.getvalue()
+        assert ("█".encode() in output.getvalue()) == codes
 
 
 class TestSensors:

@@ -1,6 +1,5 @@
 """test9: the server serves the dashboard itself."""
 
-import http.client
 import itertools
 import re
 import socket
@@ -21,6 +20,7 @@ from tests.promises import (
     Roles,
     SeveralFields,
     Shared,
+    request,
     wait_for_readings,
 )
 from tests.support import PORT, ROOT, Server
@@ -35,15 +35,6 @@ FILES = {
     "/common/static/uPlot.min.css": ("common/static/uPlot.min.css", "text/css"),
     "/common/static/icon.svg": ("common/static/icon.svg", "image/svg+xml"),
 }
-
-
-def request(method: str, path: str, body: bytes | None = None) -> http.client.HTTPResponse:
-    connection = http.client.HTTPConnection("localhost", PORT, timeout=10)
-    connection.request(method, path, body)
-    response = connection.getresponse()
-    response.body = response.read()
-    connection.close()
-    return response
 
 
 class TestStep9(
@@ -87,7 +78,7 @@ class TestStep9(
         for method, body in itertools.product(
             ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "FOO"], [None, b"x" * 100_000]
         ):
-            response = request(method, "/", body)
+            response = request(method, "/", body=body)
             assert response.status == 405, method
             assert response.headers["Allow"] == "GET, HEAD"
             assert response.body == b"This server answers GET and HEAD only.\n"

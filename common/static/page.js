@@ -2,8 +2,9 @@
 
 const addressBox = document.getElementById("address");
 
-// The page's own host is the server's too, unless the page was opened from a file.
-addressBox.value = location.hostname || "localhost";
+// The page's own host is the server's too, unless the page was opened from a file. From test10 on a page connects
+// to the server that it came from, and has no such box.
+if (addressBox) addressBox.value = location.hostname || "localhost";
 
 // What was typed as the server address, as host:port.
 function serverAddress() {
@@ -39,4 +40,15 @@ function explainRefusal(error) {
     return "this page came by https, from where browsers refuse ws addresses; open it by http or from its file.";
   }
   return `${JSON.stringify(addressBox.value)} is not an address; try 192.168.1.20 or 192.168.1.20:5678.`;
+}
+
+// Show the state of an EventSocket (events.js), and come back when it is lost: what test10 shows in full.
+function showConnection(socket) {
+  setStatus("connecting", "Connecting…");
+  socket.onevent("open", () => setStatus("open", `Connected to ${socket.host.replace(/:5678$/, "")}`));
+  socket.onevent("close", (e) => {
+    const known = document.getElementById("status").dataset.state === "closed";
+    if (!known) setStatus("closed", `Disconnected: ${explainClose(e, e.wasOpen, socket.host)} Waiting for the server…`);
+    socket.reconnect();
+  });
 }
