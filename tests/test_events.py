@@ -1,0 +1,807 @@
+"""Named events: common/events.py with clients that are no pages, and common/static/events.js in a browser."""
+
+import asyncio
+import json
+import math
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Page
+from websockets.sync.client import ClientConnection, connect
+
+from common.clients import MAX_BACKLOG
+from common.events import (
+    CONNECT_EVENT,
+    DISCONNECT_EVENT,
+    MAX_MESSAGE,
+    MAX_WAITING,
+    MESSAGE_EVENT,
+    Data,
+    Event,
+    EventServer,
+)
+from tests.conftest import Pages
+from tests.promises import next_event, request, send_event
+from tests.support import PORT, close_of, raw_connection, reset, text_frame, wait_until
+
+URL = f"ws://localhost:{PORT}"
+
+
+@pytest.fixture
+def server() -> Iterator[EventServer]:
+    """A server that runs in a thread of its own, with nothing registered yet."""
+    server = EventServer("localhost", PORT)
+    server.start()
+    yield server
+    server.close()
+
+
+@contextmanager
+def client(server: EventServer) -> Iterator[ClientConnection]:
+    """Connect, and wait until the server knows of it."""
+    others = server.client_count
+    with connect(URL, proxy=None, close_timeout=1, max_size=None) as connection:
+        wait_until(lambda: server.client_count == others + 1, "the client is counted")
+        yield connection
+
+
+class NumPyLike:
+    """What numbers and arrays of NumPy have in common."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def tolist(self) -> Any:
+        return self.value
+
+
+class TestCallbacks:
+    def test_every_form_in_the_order_of_registration(self, server: EventServer) -> None:
+        calls: list[Any] = []
+
+        def plain(e: Event, *args: Any, **kwargs: Any) -> None:
+            calls.append(("plain", e.data, args, kwargs))
+
+        async def coroutine(e: Event, *args: Any, **kwargs: Any) -> None:
+            await asyncio.sleep(0)
+            calls.append(("coroutine", e.data, args, kwargs))
+
+        assert server.on_message("go", plain) is plain
+        assert server.on_message("go", coroutine, 1, 2, unit="V") is coroutine
+
+        @server.on_message("go")
+        def decorated(e: Event) -> None:
+            calls.append(("decorated", e.data))
+
+        @server.on_message("go", number=3, unit="A")
+        async def decorated_too(e: Event, number: int, unit: str) -> None:
+            calls.append(("decorated too", number, unit))
+
+        @server.callback(MESSAGE_EVENT)
+        def each(e: Event) -> None:
+            calls.append((e.event, e.data))
+
+        server.on_message("go", lambda e: e.client.send("done"))
+        with client(server) as page:
+            send_event(page, "go", 5)
+            next_event(page, "done")
+            assert calls == [
+                ("go", 5),
+                ("plain", 5, (), {}),
+                ("coroutine", 5, (1, 2), {"unit": "V"}),
+                ("decorated", 5),
+                ("decorated too", 3, "A"),
+            ]
+            # A listener for every message leaves no name unknown.
+            send_event(page, "something else")
+            send_event(page, "go")
+            next_event(page, "done")
+        assert calls[5] == ("something else", None)
+        assert callable(decorated)
+        assert asyncio.iscoroutinefunction(decorated_too)
+        with pytest.raises(TypeError, match="5 is no function"):
+            server.on_message("go", 5)
+        with pytest.raises(ValueError, match=r"'click' is no kind of event; .* on_message\('click', …\)"):
+            server.callback("click", plain)
+
+    def test_three_kinds_of_event(self, server: EventServer) -> None:
+        events: list[tuple[Event, int, list[Any]]] = []
+
+        def note(e: Event) -> None:
+            events.append((e, server.client_count, server.clients))
+
+        server.on_connect(note)
+        server.on_message("go", note)
+        server.on_disconnect()(note)
+        with client(server) as page:
+            send_event(page, "go", True)
+            wait_until(lambda: len(events) == 2, "the message has arrived")
+        wait_until(lambda: len(events) == 3, "the goodbye has been noticed")
+        who = events[0][0].client
+        assert who.address in ("127.0.0.1", "::1")
+        assert events == [
+            (Event(CONNECT_EVENT, who), 1, [who]),
+            (Event(MESSAGE_EVENT, who, "go", True), 1, [who]),
+            (Event(DISCONNECT_EVENT, who), 0, []),
+        ]
+        assert (events[0][0].event, events[0][0].data) == (None, None)
+        who.send("too late")  # which does no harm
+
+    def test_a_lost_client_is_a_disconnect_too(self, server: EventServer) -> None:
+        gone = threading.Event()
+        server.on_disconnect(lambda e: gone.set())
+        lost = raw_connection()
+        wait_until(lambda: server.client_count == 1, "connected")
+        reset(lost)
+        assert gone.wait(10)
+        assert server.clients == []
+
+    def test_a_callback_that_waits_keeps_only_its_own_client_waiting(self, server: EventServer) -> None:
+        released = asyncio.Event()
+
+        @server.on_message("wait")
+        async def wait(e: Event) -> None:
+            await released.wait()
+            e.client.send("waited")
+
+        server.on_message("echo", lambda e: e.client.send("echo", e.data))
+        server.on_message("release", lambda e: released.set())
+        with client(server) as first, client(server) as second:
+            send_event(first, "wait")
+            send_event(first, "echo", 1)
+            send_event(second, "echo", 2)
+            assert next_event(second, "echo") == 2
+            send_event(second, "release")
+            names: list[str] = []
+            while "echo" not in names:
+                names.append(json.loads(first.recv(timeout=10))["event"])
+            assert [name for name in names if name != "heartbeat"] == ["waited", "echo"]
+
+    def test_what_a_callback_raises_is_told_and_changes_nothing(
+        self, server: EventServer, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        async def coroutine_fails(e: Event) -> None:
+            await asyncio.sleep(0)
+            raise KeyError("gone")
+
+        async def awaits_what_is_cancelled(e: Event) -> None:
+            task = asyncio.ensure_future(asyncio.sleep(60))
+            task.cancel()
+            await task
+
+        @server.on_message("fail")
+        def plain_fails(e: Event) -> None:
+            raise ValueError(e.data)
+
+        def goodbye_fails(e: Event) -> None:
+            raise OSError("gone too")
+
+        @server.on_message("fail")
+        def fails_hard(e: Event) -> None:
+            sys.exit(3)
+
+        server.on_connect(lambda e: 1 / 0)
+        server.on_disconnect(goodbye_fails)
+        server.on_message("fail", coroutine_fails)
+        server.on_message("fail", awaits_what_is_cancelled)
+        server.on_message("fail", lambda e: e.client.send("the last one"))
+        with client(server) as other:
+            assert next_event(other, "error").endswith(
+                "of the connect event failed: ZeroDivisionError: division by zero"
+            )
+            with client(server) as page:
+                next_event(page, "error")
+                # Neither a terminal's control characters nor half a character may do harm.
+                send_event(page, "fail", "\x1b[31m\n\ud800")
+                failed = "the handler of the event 'fail' failed: "
+                assert next_event(page, "error") == failed + r"ValueError: \x1b[31m\n\ud800"
+                assert next_event(page, "error") == failed + "SystemExit: 3"
+                assert next_event(page, "error") == failed + "KeyError: 'gone'"
+                assert next_event(page, "error").startswith(failed + "asyncio.exceptions.CancelledError")
+                next_event(page, "the last one")
+            wait_until(lambda: server.client_count == 1, "the client has left")
+            server.send_all("end")
+            while (name := json.loads(other.recv(timeout=10))["event"]) != "end":
+                assert name == "heartbeat", "errors are for their own client alone"
+        printed = capsys.readouterr().out
+        assert "\x1b" not in printed
+        for name in (
+            "plain_fails",
+            "coroutine_fails",
+            "awaits_what_is_cancelled",
+            "goodbye_fails",
+            "<lambda>",
+        ):
+            (line, *_) = [
+                line for line in printed.splitlines() if line.startswith(f"{name}(), the handler of ")
+            ]
+            assert "(test_events.py:" in line, line
+
+    def test_timers(self, server: EventServer, capsys: pytest.CaptureFixture[str]) -> None:
+        times: list[float] = []
+        enough = threading.Event()
+
+        def tick(name: str, unit: str) -> None:
+            assert (name, unit) == ("a", "V")
+            times.append(time.monotonic())
+            time.sleep(0.04)
+            if len(times) == 16:
+                enough.set()
+
+        async def fail() -> None:
+            failures.append(1)
+            raise OSError("no such sensor")
+
+        server.close()
+        failures: list[int] = []
+        server.every(0.01, fail)
+        assert server.every(0.05, tick, "a", unit="V") is tick
+        server.start()
+        assert enough.wait(10)
+        # Pauses of 0.05 s after each call would make it 1.35 s.
+        assert 0.7 < times[15] - times[0] < 1.2
+        wait_until(lambda: len(failures) > 3, "a timer that raises goes on")
+        assert "fail(), the handler of the timer of 0.01 s failed: OSError: no such sensor (test_events" in (
+            capsys.readouterr().out
+        )
+        later = threading.Event()
+
+        @server.every(0.01)
+        def also_while_it_runs() -> None:
+            later.set()
+
+        assert later.wait(10)
+        server.close()
+        counts = len(times), len(failures)
+        server.start()
+        wait_until(lambda: len(times) > counts[0] + 3, "timers go on after a restart")
+        for wrong in (0, -1, math.nan):
+            with pytest.raises(ValueError, match="more than 0 seconds"):
+                server.every(wrong, tick)
+
+    def test_background(self, server: EventServer, capsys: pytest.CaptureFixture[str]) -> None:
+        states: list[str] = []
+
+        async def run(name: str) -> None:
+            states.append(f"{name} begins")
+            try:
+                await asyncio.Future()
+            finally:
+                states.append(f"{name} ends")
+
+        server.background(lambda: 1 / 0)
+        server.background(run, "first")
+        wait_until(lambda: states == ["first begins"], "started")
+        server.close()
+        assert states == ["first begins", "first ends"]
+        server.start()
+        wait_until(lambda: len(states) == 3, "started again")
+        assert "the handler of the background failed: ZeroDivisionError" in capsys.readouterr().out
+
+    def test_a_timer_that_is_late_makes_nothing_up(self, server: EventServer) -> None:
+        times: list[float] = []
+
+        @server.every(0.02)
+        def slow_at_first() -> None:
+            times.append(time.monotonic())
+            if len(times) == 1:
+                time.sleep(0.3)
+
+        wait_until(lambda: len(times) >= 6, "called again")
+        assert times[5] - times[1] > 0.06
+
+
+class TestSending:
+    def test_data_both_ways(self, server: EventServer) -> None:
+        received: list[Any] = []
+
+        @server.on_message("data")
+        def echo(e: Event) -> None:
+            received.append(e.data)
+            e.client.send("echo", e.data)
+
+        with client(server) as page:
+            for value in (
+                0, -1.5, True, None, "", "Grüße \U0001f44b <b>", [], [1, [2, [None]]], {},
+                {"a b": {"class": [{"x": 1}]}},
+            ):  # fmt: skip
+                send_event(page, "data", value)
+                assert next_event(page, "echo") == value
+            page.send('{"event": "data", "else": 1}')
+            assert next_event(page, "echo") is None
+            send_event(
+                page, "data", {"count": 3, "point": {"x": [1, {"y": 2}]}, "__class__": "z", "tolist": 1}
+            )
+            next_event(page, "echo")
+            data = received.pop()
+            assert isinstance(data, Data)
+            assert data.count == 3
+            assert data.point.x[1] == Data(y=2)
+            assert vars(data)["__class__"] == "z"
+            assert received[-2] == Data(**{"a b": Data(**{"class": [Data(x=1)]})})
+            for value, arrives in [
+                (Data(count=3, inner=Data(x=Data())), {"count": 3, "inner": {"x": {}}}),
+                ((1, Data(x=2)), [1, {"x": 2}]),
+                ({1: NumPyLike(2.5)}, {"1": 2.5}),
+                (NumPyLike([[1, 2], [3, 4]]), [[1, 2], [3, 4]]),
+            ]:
+                server.send_all("all", value)
+                server.clients[0].send("one", value)
+                assert next_event(page, "all") == arrives
+                assert next_event(page, "one") == arrives
+
+    def test_what_cannot_be_sent_raises_in_the_caller(self, server: EventServer) -> None:
+        circle: list[Any] = []
+        circle.append(circle)
+        with client(server) as page:
+            for send in (server.send_all, server.clients[0].send):
+                for data in (math.nan, math.inf, [Data(x=-math.inf)], NumPyLike([math.nan]), circle):
+                    with pytest.raises(ValueError, match=r"JSON|Circular"):
+                        send("x", data)
+                for data in (object(), {1, 2}, b"bytes", [Data(x=server)], {(1, 2): 3}):
+                    with pytest.raises(TypeError):
+                        send("x", data)
+                for name in ("open", "close", "heartbeat"):
+                    with pytest.raises(ValueError, match="page's own"):
+                        send(name, 1)
+                with pytest.raises(ValueError, match="characters"):
+                    send("x", "x" * MAX_MESSAGE)
+                send("x", "x" * (MAX_MESSAGE - 100))
+            assert [len(next_event(page, "x")) for _ in range(2)] == [MAX_MESSAGE - 100] * 2
+        server.close()
+        with pytest.raises(TypeError):
+            server.send_all("x", object())  # also when nobody is there to get it
+
+    def test_a_longer_message_than_memory_is_for_ends_its_own_connection(self, server: EventServer) -> None:
+        server.on_message("echo", lambda e: e.client.send("echo", e.data))
+        with client(server) as other, client(server) as page:
+            send_event(page, "echo", "x" * (MAX_MESSAGE - 100))
+            assert len(next_event(page, "echo")) == MAX_MESSAGE - 100
+            send_event(page, "echo", "x" * MAX_MESSAGE)
+            assert "the limit is 1048576" in next_event(page, "error")
+            page.send("x" * (4 * MAX_MESSAGE + 1))
+            assert close_of(page).code == 1009
+            send_event(other, "echo", 1)
+            assert next_event(other, "echo") == 1
+
+    def test_many_threads_at_once_each_in_order(self, server: EventServer) -> None:
+        each = MAX_WAITING // 2
+
+        def send(name: int) -> None:
+            for number in range(each):
+                server.send_all("number", [name, number])
+            server.send_all("end")
+
+        threads = [threading.Thread(target=send, args=(name,)) for name in range(6)]
+        with client(server) as page:
+            for thread in threads:
+                thread.start()
+            seen: dict[int, list[int]] = {name: [] for name in range(6)}
+            ended = 0
+            while ended < len(threads):
+                message = json.loads(page.recv(timeout=10))
+                if message["event"] == "number":
+                    name, number = message["data"]
+                    seen[name].append(number)
+                ended += message["event"] == "end"
+        for thread in threads:
+            thread.join()
+        assert all(numbers == list(range(each)) for numbers in seen.values())
+
+    def test_senders_wait_for_a_loop_that_does_not_follow(self, server: EventServer) -> None:
+        inside, release = threading.Event(), threading.Event()
+
+        @server.on_message("block")
+        def block(e: Event) -> None:
+            inside.set()
+            release.wait(10)
+
+        sent = 0
+
+        def send() -> None:
+            nonlocal sent
+            for sent in range(1, 2 * MAX_WAITING + 1):
+                server.send_all("number", sent)
+
+        sender = threading.Thread(target=send)
+        with client(server) as page:
+            send_event(page, "block")
+            assert inside.wait(10)
+            sender.start()
+            wait_until(lambda: sent == MAX_WAITING + 1, "the sender waits")
+            sender.join(0.2)
+            assert sent == MAX_WAITING + 1
+            release.set()
+            sender.join(10)
+            for number in range(1, 2 * MAX_WAITING + 1):
+                assert next_event(page, "number") == number
+
+    def test_a_thousand_clients_of_which_one_has_stalled(
+        self, server: EventServer, capsys: pytest.CaptureFixture[str], many_sockets: None
+    ) -> None:
+        filled = threading.Event()
+
+        @server.on_message("fill")
+        def fill(e: Event) -> None:
+            while e.client._connection.transport.get_write_buffer_size() < MAX_BACKLOG - 20_000:
+                e.client.send("fill", "x" * 10_000)
+            filled.set()
+
+        stalled = raw_connection(buffer=4096)
+        stalled.sendall(text_frame('{"event": "fill"}'))
+        assert filled.wait(10)
+        (victim,) = server.clients
+        others = [raw_connection() for _ in range(999)]
+        wait_until(lambda: server.client_count == 1000, "all are counted")
+        # Each call only leaves a note for the loop; one that waited for a stalled client would never return.
+        text = "x" * 4_000
+        longest = 0.0
+        for number in range(10):
+            started = time.monotonic()
+            server.send_all("tick", [number, text])
+            longest = max(longest, time.monotonic() - started)
+        server.send_all("last")
+        assert longest < 0.5
+        for other in others:
+            received = bytearray()
+            while b'"last"' not in received:
+                received += other.recv(2**20)
+            at = [received.index(b'{"event": "tick", "data": [%d, ' % number) for number in range(10)]
+            assert at == sorted(at)
+            assert received.count(text.encode()) == 10
+        wait_until(lambda: server.client_count == 999, "the stalled client is cut off")
+        assert victim not in server.clients
+        assert capsys.readouterr().out == "Cut off a client that does not read what it is sent\n"
+        for one in [stalled, *others]:
+            one.close()
+        wait_until(lambda: server.client_count == 0, "all have left")
+
+    @pytest.fixture
+    def many_sockets(self) -> Iterator[None]:
+        """Enough sockets in one process; on many systems the usual limit is 1024 or less."""
+        try:
+            import resource
+        except ImportError:  # Windows, where no such limit is in the way
+            yield
+            return
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = 4096 if limits[1] == resource.RLIM_INFINITY else min(4096, limits[1])
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(wanted, limits[0]), limits[1]))
+        yield
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+class TestRunning:
+    def test_start_and_close(self) -> None:
+        server, other = EventServer("localhost", PORT), EventServer("localhost", PORT)
+        server.close()  # not started yet; nor is anybody there to send to
+        server.send_all("x", 1)
+        assert server.client_count == 0
+        server.start()
+        with pytest.raises(RuntimeError, match="runs already"):
+            server.start()
+        with pytest.raises(OSError, match="in use"):
+            other.start()
+        with client(server) as page:
+            server.close()
+            assert close_of(page).code == 1001
+        assert (server.client_count, server.clients) == (0, [])
+        server.close()
+        server.send_all("x", 1)
+        other.start()  # the port is free, and a server that could not start can start later
+        other.close()
+        server.start()
+        with client(server) as page:
+            server.send_all("x", 2)
+            assert next_event(page, "x") == 2
+        closers = [threading.Thread(target=server.close) for _ in range(4)]
+        for closer in closers:
+            closer.start()
+        for closer in closers:
+            closer.join(10)
+        with pytest.raises(ConnectionRefusedError):
+            connect(URL, proxy=None)
+
+    def test_close_from_a_callback(self, server: EventServer) -> None:
+        goodbyes: list[int] = []
+
+        @server.on_message("close")
+        def close(e: Event) -> None:
+            server.close()
+            e.client.send("closing")
+
+        server.on_disconnect(lambda e: goodbyes.append(1))
+        with client(server) as page, client(server) as other:
+            send_event(page, "close")
+            next_event(page, "closing")
+            assert close_of(page).code == close_of(other).code == 1001
+        server.close()  # waits for the end
+        assert goodbyes == [1, 1]
+        server.start()
+
+    def test_a_callback_that_never_ends_does_not_keep_the_server(
+        self, server: EventServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("common.events.GRACE", 0.3)
+        inside = threading.Event()
+
+        @server.on_message("hang")
+        async def hang(e: Event) -> None:
+            inside.set()
+            await asyncio.sleep(3600)
+
+        with client(server) as page:
+            send_event(page, "hang")
+            assert inside.wait(10)
+            started = time.monotonic()
+            server.close()
+            assert time.monotonic() - started < 2
+            assert close_of(page).code == 1001
+        assert server.client_count == 0
+
+    PROGRAM = """
+import threading, time
+from common import events
+
+events.GRACE = 0.5
+server = events.EventServer("localhost", 5678)
+leave = threading.Event()
+server.on_message("leave", lambda e: leave.set())
+server.on_message("close", lambda e: (server.close(), leave.set()))
+
+@server.on_message("block")
+def block(e):
+    while server._waiting._value > 0:
+        time.sleep(0.01)
+    leave.set()
+    time.sleep(3600)
+
+server.start()
+
+def busy():
+    while True:
+        server.send_all("number", 1)
+
+threading.Thread(target=busy, daemon=True).start()
+print("ready", flush=True)
+try:
+    leave.wait()
+except KeyboardInterrupt:
+    print("stopped by hand")
+"""
+
+    @pytest.fixture
+    def program(self, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+        """A program that never calls close(), with a thread that sends as fast as it can."""
+        (tmp_path / "program.py").write_text(self.PROGRAM)
+        process = subprocess.Popen(
+            [sys.executable, "-W", "error", tmp_path / "program.py"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert process.stdout.readline() == "ready\n"
+        yield process
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+    @pytest.mark.parametrize("how", ["leave", "close", "Ctrl-C"])
+    def test_a_program_that_ends_without_close_says_1001(
+        self, program: subprocess.Popen[str], how: str
+    ) -> None:
+        with connect(URL, proxy=None, close_timeout=1) as page:
+            next_event(page, "number")
+            if how != "Ctrl-C":
+                send_event(page, how)
+            elif sys.platform == "win32":
+                pytest.skip("a console of its own is needed to press Ctrl-C in")
+            else:
+                program.send_signal(signal.SIGINT)
+            assert close_of(page).code == 1001
+        assert program.wait(10) == 0
+        assert program.stdout.read() == ("stopped by hand\n" if how == "Ctrl-C" else "")
+
+    def test_a_program_ends_also_while_a_callback_blocks(self, program: subprocess.Popen[str]) -> None:
+        # Its busy thread fills the queue to the loop, and the end comes while it waits there.
+        with connect(URL, proxy=None, close_timeout=0) as page:
+            send_event(page, "block")
+            assert program.wait(10) == 0
+        assert program.stdout.read() == ""
+
+
+class TestPages:
+    def test_what_is_registered_is_served(self, server: EventServer, tmp_path: Path) -> None:
+        file = tmp_path / "page.html"
+        file.write_text("<p>Grüße</p>", encoding="utf-8")
+        with pytest.raises(FileNotFoundError, match=r"nothing\.html"):
+            server.register_page("nothing", tmp_path / "nothing.html")
+        with pytest.raises(FileNotFoundError):
+            server.register_page("folder", tmp_path)
+        (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8")
+        with pytest.raises(ValueError, match=r"\.jpg"):
+            server.register_page("photo", tmp_path / "photo.jpg")
+        assert request("GET", "/").status == 404
+        server.register_page("", "<p>home</p>")
+        server.register_page("from a file", file)
+        server.register_page("/Überblick/1?", "<p>Ü</p>")
+        assert request("GET", "/").body == b"<p>home</p>"
+        assert request("GET", "/?x=1").headers["Content-Type"] == "text/html; charset=utf-8"
+        assert request("GET", f"/{quote('Überblick/1?')}").body.decode() == "<p>Ü</p>"
+        page = request("GET", "/from%20a%20file")
+        assert page.body.decode() == "<p>Grüße</p>"
+        again = request("GET", "/from%20a%20file", {"If-None-Match": page.headers["ETag"]})
+        assert again.status == 304
+        file.write_text("<p>new</p>")
+        changed = request("GET", "/from%20a%20file", {"If-None-Match": page.headers["ETag"]})
+        assert (changed.status, changed.body) == (200, b"<p>new</p>")
+        file.unlink()
+        missing = request("GET", "/from%20a%20file")
+        assert missing.status == 404
+        assert "/, /from a file, /Überblick/1?" in missing.body.decode()
+        for path in ("/nothing", "//", "/%", "/%ff", "/photo"):
+            assert request("GET", path).status == 404, path
+        assert request("DELETE", "/").status == 405
+        server.register_page("", "<p>another</p>")
+        assert request("GET", "/").body == b"<p>another</p>"
+        assert "class EventSocket" in request("GET", "/common/static/events.js").body.decode()
+
+
+# A page that notes what it is told, in the order in which it is told.
+PAGE = """<!doctype html><title>Events</title><link rel="icon" href="data:,">
+<script src="/common/static/events.js"></script>
+<script>
+  const told = [];
+  const socket = new EventSocket();
+  for (const name of ["open", "close", "error", "echo"]) socket.onevent(name, (e) => told.push(e));
+</script>"""
+
+
+class TestEventSocket:
+    step = "test10"
+
+    @pytest.fixture
+    def page(self, server: EventServer, pages: Pages) -> Page:
+        """The page, as soon as it has been told that it is connected."""
+        server.register_page("", PAGE)
+        server.on_message("echo", lambda e: e.client.send("echo", e.data))
+        page = pages.open(f"http://localhost:{PORT}/")
+        wait_for_events(page, "open")
+        return page
+
+    def test_events_both_ways(self, server: EventServer, page: Page) -> None:
+        assert page.evaluate("() => EventSocket.isSupported()") is True
+        assert page.evaluate("() => told") == [{"event": "open", "data": f"localhost:{PORT}"}]
+        page.evaluate("() => socket.onevent('echo', (e) => told.push('second listener'))")
+        data = {"count": 3, "list": [1.5, None, "Grüße <b>"], "inner": {"x": {}}}
+        assert page.evaluate("(data) => socket.send('echo', data)", data) is True
+        page.wait_for_function("told.length === 3")
+        assert page.evaluate("() => told.slice(1)") == [{"event": "echo", "data": data}, "second listener"]
+        page.evaluate("() => socket.send('echo')")
+        page.wait_for_function("told.length === 5")
+        assert page.evaluate("() => told[3]") == {"event": "echo", "data": None}
+        page.evaluate("() => socket.send('nobody listens to this')")
+        (*_, error) = wait_for_events(page, "error")
+        assert error["data"] == "unknown event 'nobody listens to this'; try 'echo'"
+        assert page.evaluate("() => socket.isOpen")
+
+    def test_a_listener_that_throws_keeps_no_other_from_its_event(self, page: Page, pages: Pages) -> None:
+        pages.errors_are_expected = True
+        page.evaluate("""() => {
+          socket.listeners.get("echo").unshift(() => { throw new Error("on purpose"); });
+          socket.send("echo", 1);
+        }""")
+        assert wait_for_events(page, "echo")[-1]["data"] == 1
+        wait_until(lambda: any("on purpose" in error for error in pages.errors), "the error is shown")
+
+    def test_send_before_open_and_after_close_says_so(
+        self, server: EventServer, page: Page, pages: Pages
+    ) -> None:
+        pages.errors_are_expected = True
+        early = """(listens) => {
+          const early = new EventSocket(), errors = [];
+          if (listens) early.onevent("error", (e) => errors.push(e.data));
+          return [early.send("echo", 1), errors];
+        }"""
+        says = '"echo" was not sent: there is no connection.'
+        assert page.evaluate(early, True) == [False, [says]]
+        assert says not in pages.errors
+        assert page.evaluate(early, False) == [False, []]
+        wait_until(lambda: says in pages.errors, "an error without a listener goes to the console")
+        too_long = "() => socket.send('echo', 'x'.repeat(EventSocket.MAX_MESSAGE))"
+        assert page.evaluate(too_long) is False
+        assert wait_for_events(page, "error")[-1]["data"] == (
+            f'"echo" was not sent: it has more than {MAX_MESSAGE} characters.'
+        )
+        server.close()
+        (closed,) = wait_for_events(page, "close")
+        assert closed == {
+            "event": "close", "data": "close code 1001", "code": 1001, "reason": "", "wasOpen": True,
+        }  # fmt: skip
+        assert page.evaluate("() => socket.send('echo', 1)") is False
+        assert wait_for_events(page, "error", 2)[-1] == {"event": "error", "data": says}
+        assert len(wait_for_events(page, "echo", 0)) == 0
+
+    def test_reconnect_waits_longer_each_time_and_never_the_same(
+        self, server: EventServer, page: Page
+    ) -> None:
+        delays = """(random) => {
+          const [setTimeout, mathRandom] = [window.setTimeout, Math.random], delays = [];
+          window.setTimeout = (func, delay) => delays.push(delay);
+          if (random !== null) Math.random = () => random;
+          for (let i = 0; i < 2000; i += 1) socket.reconnect();
+          [window.setTimeout, Math.random] = [setTimeout, mathRandom];
+          return delays;
+        }"""
+
+        def hear_the_server() -> None:
+            page.evaluate("() => { told.length = 0; socket.connect(); }")
+            page.wait_for_function("socket.attempts === 0")
+
+        assert page.evaluate(delays, 0) == [125, 250, 500, 1000] + [2000] * 1996
+        hear_the_server()
+        assert page.evaluate(delays, 0.5) == [187.5, 375, 750, 1500] + [3000] * 1996
+        hear_the_server()
+        late = page.evaluate(delays, None)[4:]
+        assert 2000 <= min(late) < 2100
+        assert 3900 < max(late) <= 4000
+        hear_the_server()
+        assert wait_for_events(page, "close", 0) == [], "what a page lets go of itself is not lost"
+        assert server.client_count == 1
+
+    def test_page_comes_back_to_a_server_that_has_restarted(
+        self, server: EventServer, page: Page, pages: Pages
+    ) -> None:
+        pages.errors_are_expected = True  # the browser's own, while nothing listens
+        page.evaluate("() => socket.onevent('close', () => socket.reconnect())")
+        server.close()
+        first, second = wait_for_events(page, "close", 2)[:2]
+        assert (first["wasOpen"], second["wasOpen"]) == (True, False)
+        server.start()
+        wait_for_events(page, "open", 2)
+        page.evaluate("() => socket.send('echo', 2)")
+        assert wait_for_events(page, "echo")[-1]["data"] == 2
+        assert server.client_count == 1
+
+    def test_silence_is_a_close_and_a_heartbeat_is_not_silent(
+        self, server: EventServer, pages: Pages
+    ) -> None:
+        inside, release = threading.Event(), threading.Event()
+        server.on_message("block", lambda e: (inside.set(), release.wait(20)))
+        server.register_page("", PAGE)
+        page = pages.open(f"http://localhost:{PORT}/")
+        page.clock.install()
+        page.reload()
+        wait_for_events(page, "open")
+        for _ in range(2):
+            page.evaluate("() => { window.before = socket.silence; }")
+            page.wait_for_function("socket.silence !== before")
+            page.clock.fast_forward(3000)
+        assert wait_for_events(page, "close", 0) == []
+        page.evaluate("() => socket.send('block')")
+        try:
+            assert inside.wait(10)
+            page.clock.fast_forward(5000)
+            (closed,) = wait_for_events(page, "close")
+            assert closed["data"] == f"nothing heard from localhost:{PORT} for 5 seconds"
+            assert (closed["code"], closed["wasOpen"]) == (1006, True)
+            assert page.evaluate("() => socket.isOpen") is False
+        finally:
+            release.set()
+
+
+def wait_for_events(page: Page, name: str, count: int = 1) -> list[dict[str, Any]]:
+    """Wait until the page has been told of as many events of this name, and return them."""
+    page.wait_for_function(
+        "([name, count]) => told.filter((e) => e.event === name).length >= count", arg=[name, count]
+    )
+    return page.evaluate("(name) => told.filter((e) => e.event === name)", name)
