@@ -7,9 +7,9 @@ import sys
 
 import psutil
 
-from tests.benchmarks import fanout, page, plot
+from tests.benchmarks import fanout, loop, page, plot
 
-BENCHMARKS = {"fanout": fanout, "plot": plot, "page": page}
+BENCHMARKS = {"fanout": fanout, "plot": plot, "page": page, "loop": loop}
 
 
 def main() -> None:

@@ -1,0 +1,379 @@
+"""A web page driven from an ordinary Python loop: what test11 is the example of.
+
+    page = start("client.html")
+    for i in range(1000):
+        work()
+        page.update(bar=i / 10, status=f"item {i}")
+    page.close()
+
+The page is any HTML file with the line `<script src="/common/static/live_page.js"></script>`, and elements
+with ids. It is served from a thread of its own (`common/events.py`), so nothing here waits for a network.
+
+How the values travel: thirty times a second the thread looks at what has changed. A page is sent the latest
+values that it has not got yet, and the next ones only after it has said that it shows these. So a slow page
+skips values, and never falls behind. The events are `values`, with
+`{"version": 7, "values": {id: value, …}, "ended": ""}`, and the page's answer `shown`, with
+`{"version": 7, "unknown": [ids that the page does not have]}`.
+"""
+
+import atexit
+import base64
+import errno
+import json
+import math
+import os
+import sys
+import threading
+import time
+import webbrowser
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from common.events import MAX_MESSAGE, Client, Event, EventServer, last_line
+from common.network import announce, page_address
+
+Item = TypeVar("Item")
+
+# How often the pages get what has changed, in times a second.
+UPDATES = 30
+
+# How long close() waits for pages that have not shown the last values yet, in seconds.
+PATIENCE = 2.0
+
+# How much one message with values holds, in bytes; a picture takes a third more than its file.
+MAX_SIZE = MAX_MESSAGE * 3 // 4
+
+# How many ports are tried.
+PORTS = 100
+
+
+def start(page: Path | str, *, host: str | None = None, port: int = 5678, browser: bool = True) -> "LivePage":
+    """Serve a page, open it in the browser, print its address, and return at once.
+
+    Args:
+        page: the HTML file; where it is not found in the current folder, it is looked for beside the program.
+        host: the address to listen on; None for every network interface.
+        port: the port to listen on; if it is in use, the next one that is free.
+        browser: whether to open the page on this machine.
+
+    Returns:
+        The page, which can be used in a `with` statement, so that it is closed at its end.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        OSError: the server cannot listen at the host, or all ports are in use.
+    """
+    file = Path(page)
+    if not file.exists():
+        file = Path(getattr(sys.modules["__main__"], "__file__", None) or ".").parent / page
+    last = min(port + PORTS - 1, 65535)
+    for attempt in range(port, last + 1):
+        server = EventServer(host, attempt)
+        server.register_page("", file)
+        try:
+            server.start()
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or attempt == last:
+                raise
+        else:
+            break
+    return LivePage(server, browser)
+
+
+class LivePage:
+    """A page whose elements show this program's values; made by `start`.
+
+    All methods may be called from any thread of the process that made it.
+    """
+
+    def __init__(self, server: EventServer, browser: bool) -> None:
+        self._server = server
+        # Re-entrant, because the garbage collector may end a track() at any moment that was left unfinished.
+        self._lock = threading.RLock()
+        self._changed: dict[str, Any] = {}
+        self._tracks: list[_Track] = []
+        self._ended = ""
+        self._deadline = 0.0
+        # What follows is for the server's thread alone.
+        self._values: dict[str, _Value] = {}  # in the order of their versions
+        self._version = 0
+        self._pages: dict[Client, _Page] = {}
+        self._had_pages = False
+        self._unknown: set[str] = set()
+        self._told: set[str] = set()  # the ids whose values cannot be shown
+        self._final = ""
+        self._delivered = threading.Event()
+
+        server.on_connect(self._on_connect)
+        server.on_disconnect(self._on_disconnect)
+        server.on_message("shown", self._on_shown)
+        server.every(1 / UPDATES, self._send)
+        announce(server, serves_page=True)
+        atexit.register(self._close_at_exit)
+        self._process = os.getpid()
+        self._browser = threading.Thread(target=self._open_browser, daemon=True)
+        self._opened = False
+        if browser:
+            self._browser.start()
+
+    def update(self, /, **values: Any) -> None:
+        """Show values in the elements whose ids are the names. It takes about half a microsecond.
+
+        A `<progress>` or `<meter>` takes a number (None: nobody knows); a checkbox True or False; any other
+        input its text; an `<img>` the bytes of an image, or its address; everything else shows the value as
+        text. For ids that are no Python names: `page.update(**{"my-bar": 3})`. After `close` it does nothing.
+
+        Args:
+            values: what to show, by the id of the element; looked at a little later, so do not change it.
+        """
+        with self._lock:
+            self._changed.update(values)
+
+    def track(self, items: Iterable[Item], *, id: str) -> Iterator[Item]:
+        """Go through the items of a loop and show how far it is: `for item in page.track(items, id="bar"):`.
+
+        A `<progress>` or `<meter>` with the id shows the part that is done, and the element with the same id
+        and `-text` after it (which is made if the page has none) the count, the rate and the time left. Any
+        other element with the id shows these itself. What has no length has no time left, but a time so far.
+
+        Args:
+            items: what to go through.
+            id: the id of the element.
+        """
+        try:
+            total = len(items)
+        except (TypeError, OverflowError):  # it has none, or says so only when asked, or too large a one
+            total = None
+        track = _Track(id, total)
+        with self._lock:
+            self._tracks.append(track)
+        count = 0
+        try:
+            # The loop only counts. How far it is, the server's thread sees for itself.
+            for item in items:
+                yield item
+                count += 1
+                track.count = count
+            track.complete = True
+        finally:
+            with self._lock:
+                self._tracks.remove(track)
+                self._changed[id] = track.progress(ended=True)
+
+    def close(self) -> None:
+        """Show the last values and that the run has ended on every page, and free the port.
+
+        It waits for the pages, and for one that a browser is just opening, `PATIENCE` seconds at most.
+        A program that ends, for whatever reason, does it without being asked.
+        """
+        self._close("The run has ended.")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close(_how_it_ended(error))
+
+    def _close_at_exit(self) -> None:
+        if os.getpid() != self._process:
+            return  # it is a process that this one has forked that ends; the page is not there
+        with suppress(KeyboardInterrupt):  # Ctrl-C, pressed once more, ends the waiting
+            self._close(_how_it_ended(getattr(sys, "last_value", None)))
+
+    def _close(self, ended: str) -> None:
+        with self._lock:
+            if not self._ended:
+                self._ended, self._deadline = ended, time.monotonic() + PATIENCE
+        atexit.unregister(self._close_at_exit)
+        # Two threads may close it at the same time. Both return when it is closed.
+        self._delivered.wait(max(0, self._deadline - time.monotonic()))
+        self._server.close()
+
+    # All below runs in the server's thread.
+
+    def _send(self) -> None:
+        with self._lock:
+            for track in self._tracks.copy():
+                progress, shown = track.progress(), self._values.get(track.id)
+                # The garbage collector may just have ended it, and what stands still need not be sent.
+                if track in self._tracks and (shown is None or shown.value != progress):
+                    self._changed[track.id] = progress
+            changed, self._changed = self._changed, {}
+            ended = self._ended
+        for id, value in changed.items():
+            self._version += 1
+            latest = _Value(self._version, id, value)
+            self._values.pop(id, None)
+            self._values[id] = latest
+            if latest.problem and id not in self._told:
+                self._told.add(id)
+                print(f"The value for the id {id!r} {latest.problem}")
+        if ended and not self._final:
+            self._version += 1
+            self._final = ended
+        for client, page in self._pages.items():
+            if page.shown == page.sent < self._version:
+                self._send_new(client, page)
+        self._check_delivered()
+
+    def _send_new(self, client: Client, page: "_Page") -> None:
+        """Send a page what is newer than what it shows; what is too much for one message, it gets later."""
+        new, size = {}, 0
+        page.sent = self._version
+        for value in self._values.values():
+            if value.version > page.shown:
+                size += value.size
+                if size > MAX_SIZE:
+                    page.sent = value.version - 1
+                    break
+                new[value.id] = value.value
+        ended = self._final if page.sent == self._version else ""
+        client.send("values", {"version": page.sent, "ended": ended, "values": new})
+
+    def _check_delivered(self) -> None:
+        if self._final and all(page.shown == self._version for page in self._pages.values()):
+            awaited = self._browser.is_alive() or (self._opened and not self._had_pages)
+            if not awaited:
+                self._delivered.set()
+
+    def _on_connect(self, e: Event) -> None:
+        print(f"Hello, client ({e.client.address})")
+        self._had_pages = True
+        self._pages[e.client] = _Page()
+        self._send()
+
+    def _on_disconnect(self, e: Event) -> None:
+        print(f"Bye, client ({e.client.address})")
+        del self._pages[e.client]
+        self._check_delivered()
+
+    def _on_shown(self, e: Event) -> None:
+        try:
+            version, unknown = e.data.version, list(e.data.unknown)
+        except (AttributeError, TypeError):
+            return  # it was not live_page.js that said so
+        page = self._pages[e.client]
+        if version == page.sent:
+            page.shown = page.sent
+        for id in unknown:
+            if isinstance(id, str) and id in self._values and id not in self._unknown:
+                self._unknown.add(id)
+                print(f"The page has no element with the id {id!r}")
+        self._check_delivered()
+
+    def _open_browser(self) -> None:
+        # Where there is no screen, Python would start a browser in the terminal, which is this program's own.
+        screen = sys.platform != "linux" or any(
+            os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+        )
+        self._opened = screen and webbrowser.open(page_address(self._server.host, self._server.port))
+        if not self._opened:
+            print("There is no browser on this machine; open the address on another")
+
+
+class _Value:
+    """A value that a page can show, how much it is, and what keeps it from being shown, if anything does."""
+
+    def __init__(self, version: int, id: str, value: Any) -> None:
+        self.version, self.id, self.problem = version, id, ""
+        try:
+            self.value = _plain(value)
+            self.size = len(json.dumps([id, self.value]))
+            if self.size > MAX_SIZE:
+                self.problem = f"takes {self.size:,} bytes, and the limit is {MAX_SIZE:,}"
+        except Exception as error:  # whatever somebody's own __str__() may raise
+            self.problem = f"has no text: {type(error).__name__}"
+        if self.problem:
+            self.value = f"(This value {self.problem}.)"
+            self.size = len(json.dumps([id, self.value]))
+
+
+class _Page:
+    """What a page has been sent, and what of it is shown, as versions."""
+
+    sent = 0
+    shown = 0
+
+
+class _Track:
+    """How far a loop is."""
+
+    def __init__(self, id: str, total: int | None) -> None:
+        self.id = id
+        self.total = total
+        self.count = 0
+        self.complete = False
+        self.started = time.monotonic()
+        # The rate is that of the last hundred looks at which the loop had moved on.
+        self.looks = deque([(self.started, 0)], maxlen=100)
+
+    def progress(self, *, ended: bool = False) -> "_Progress":
+        """Return the count, the total (None: nobody knows), and both in words with the rate and the time."""
+        now, count, total = time.monotonic(), self.count, self.total
+        if count > self.looks[-1][1]:
+            self.looks.append((now, count))
+        took = now - self.started
+        since, before = self.looks[0]
+        if ended:
+            since, before = self.started, 0
+        rate = (count - before) / max(now - since, 1e-9)
+        words = [f"{count:,}" if total is None else f"{count:,} of {total:,}"]
+        if rate:
+            words.append(f"{rate:,.1f} a second" if rate >= 1 else f"{1 / rate:,.1f} s each")
+        if self.complete:
+            words.append(f"took {_duration(took)}")
+        elif ended:
+            words.append(f"stopped after {_duration(took)}")
+        elif total is None:
+            words.append(f"for {_duration(took)}")
+        elif rate:
+            words.append(f"{_duration(max(0, total - count) / rate)} left")
+        return _Progress(count=count, total=total, text=" · ".join(words))
+
+
+class _Progress(dict[str, Any]):
+    """How far a loop is, as a page is told."""
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minutes:02}:{seconds:02} h"
+    return f"{minutes}:{seconds:02} min" if minutes else f"{seconds} s"
+
+
+def _how_it_ended(error: BaseException | None) -> str:
+    if error is None or isinstance(error, SystemExit):
+        return "The run has ended."
+    if isinstance(error, KeyboardInterrupt):
+        return "The run has been interrupted."
+    return f"The run has failed: {last_line(error)}"[:200]
+
+
+# The first bytes of the images that browsers show.
+IMAGES = {b"\x89PNG": "png", b"\xff\xd8": "jpeg", b"GIF8": "gif", b"RIFF": "webp", b"<": "svg+xml"}
+
+
+def _plain(value: Any) -> Any:
+    """Turn a value into what a page can show: a number, text, a truth value, None, a loop's progress."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        value = bytes(value)
+        kind = next((kind for start, kind in IMAGES.items() if value.startswith(start)), "png")
+        return f"data:image/{kind};base64,{base64.b64encode(value).decode()}"
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        value = value.item()  # a number of NumPy, PyTorch, …
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    # A page has only floating-point numbers, so longer integers travel as text.
+    if isinstance(value, int) and abs(value) > 2**53:
+        return str(value)
+    if value is None or isinstance(value, str | int | float | _Progress):
+        return value
+    return str(value)
