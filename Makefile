@@ -34,7 +34,7 @@ clean:
 	touch $@
 
 .venv/installed-test: .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[plotly,test]"
 	touch $@
 
 .venv/installed-bench: .venv/installed-test

@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Playwright, expect
 from tests.browser import LAUNCH_ARGS
 from tests.conftest import Pages, can_isolate
 from tests.promises import count_of, wait_for_readings
-from tests.support import PORT, ROOT, STEPS, Server, Step, wait_until
+from tests.support import PART_I, PART_II, PORT, ROOT, Server, Step, wait_until
 
 if sys.platform != "linux" or not (can_isolate() or "CI" in os.environ):
     pytest.skip("network namespaces need Linux, root and the command ip", allow_module_level=True)
@@ -101,9 +101,9 @@ def web_server(network: None) -> Iterator[None]:
         process.wait()
 
 
-@pytest.mark.parametrize("step", STEPS[2:-1], indirect=True)
+@pytest.mark.parametrize("step", PART_I[2:-1], indirect=True)
 def test_page_on_another_device(
-    step: Step, start_server: Callable[..., Server], pages: Pages, web_server: None
+    step: Step, start_server: Callable[..., Server], web_server: None, pages: Pages
 ) -> None:
     server = start_server(prefix=IN_SERVER)
     assert f"On other devices, server address: {SERVER_ADDRESS}" in server.output
@@ -186,9 +186,26 @@ def test_network_that_fails_and_comes_back(start_server: Callable[..., Server], 
     assert values[outage - 1] is None
 
 
+@pytest.mark.parametrize("step", PART_II, indirect=True)
+def test_program_on_another_device(step: Step, start_server: Callable[..., Server], pages: Pages) -> None:
+    pages.errors_are_expected = True
+    server = start_server(prefix=IN_SERVER)
+    url = f"http://{SERVER_ADDRESS}:{PORT}/"
+    assert f"On other devices, open: {url}" in server.output
+    page = pages.connect(url, viewport={"width": 360, "height": 740}, has_touch=True)
+    expect(page.get_by_role("status")).to_have_text(f"Connected to {SERVER_ADDRESS}")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    if step.name in ("test10", "test11"):
+        with unplugged():
+            expect(page.get_by_role("status")).to_contain_text(
+                f"Disconnected: nothing heard from {SERVER_ADDRESS}:{PORT} for 5 seconds", timeout=9000
+            )
+        expect(page.get_by_role("status")).to_have_text(f"Connected to {SERVER_ADDRESS}", timeout=20_000)
+
+
 @pytest.mark.parametrize("step", ["test3", "test9"], indirect=True)
 def test_why_another_device_cannot_connect(
-    step: Step, start_server: Callable[..., Server], pages: Pages, web_server: None
+    step: Step, start_server: Callable[..., Server], web_server: None, pages: Pages
 ) -> None:
     pages.errors_are_expected = True
     start_server("--host", "localhost", prefix=IN_SERVER)
@@ -205,7 +222,7 @@ def test_why_another_device_cannot_connect(
 
 @pytest.mark.parametrize("step", ["test3"], indirect=True)
 def test_browser_refuses_localhost_to_a_page_with_a_public_address(
-    start_server: Callable[..., Server], pages: Pages, web_server: None
+    start_server: Callable[..., Server], web_server: None, pages: Pages
 ) -> None:
     pages.errors_are_expected = True
     start_server(prefix=IN_DEVICE)

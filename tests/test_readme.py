@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from playwright.sync_api import expect
 
 from tests.conftest import Pages
 from tests.promises import wait_for_readings
-from tests.support import ROOT, STEPS, Server, Step, wait_until
+from tests.support import PART_II, PORT, ROOT, STEPS, Server, Step, wait_until
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 HEADINGS = [
@@ -104,11 +104,16 @@ def test_difference_to_the_step_before_is_shown() -> None:
 
 
 def test_help() -> None:
-    server = Server(ROOT / "test9", "--help")
-    assert server.wait_ended() == 0
-    options = re.findall(r"^\| `(--\w+)", SECTIONS["Options"], flags=re.M)
-    assert options == ["--host", "--port", "--sensor", "--rate", "--seed", "--help"]
-    assert all(option in server.output for option in options)
+    options = re.findall(r"^\| `(--[\w-]+)[^|]*\| ([^|]*) \|", SECTIONS["Options"], flags=re.M)
+    documented = {step: {name for name, steps in options if steps in ("test3 on", step)} for step in PART_II}
+    for step in PART_II:
+        if step != "test10":
+            documented[step] |= {name for name, steps in options if steps == "test4 on, but not test10"}
+    documented["test9"] = {name for name, steps in options if " on" in steps or steps == "test4 to test9"}
+    for step, names in documented.items():
+        server = Server(ROOT / step, "--help")
+        assert server.wait_ended() == 0
+        assert set(re.findall(r"^  (?:-h, )?(--[\w-]+)", server.output, flags=re.M)) == names
 
 
 def test_web_server_for_the_pages_of_test3_to_test8() -> None:
@@ -164,7 +169,9 @@ def test_section_is_complete(step: str) -> None:
 @pytest.mark.parametrize("step", STEPS)
 def test_quotations_are_true(step: str) -> None:
     files = [(ROOT / step / name).read_text(encoding="utf-8") for name in ("server.py", "client.html")]
-    quotations = fences(OF_STEP[step], "python") + fences(OF_STEP[step], "javascript")
+    quotations = [
+        code for language in ("python", "javascript", "html") for code in fences(OF_STEP[step], language)
+    ]
     assert quotations
     for quotation in quotations:
         assert any(quotation in file for file in files), quotation
@@ -245,3 +252,59 @@ class TestOwnSensor:
         expect(legend).to_have_text([re.compile(field) for field in fields])
         values = legend.locator(".value").all_inner_texts()
         assert all(re.fullmatch(r"\d+(\.\d+)?", value) for value in values)
+
+
+class TestOwnPrograms:
+    """The programs in the README that use common, run as they stand there."""
+
+    step = "test10"
+    code = fences(SECTIONS["In a program of your own"], "python")
+
+    @pytest.fixture
+    def run(self, tmp_path: Path) -> Iterator[Callable[[str, str], Server]]:
+        programs: list[Server] = []
+
+        def run(name: str, code: str) -> Server:
+            (tmp_path / name).write_text(code, encoding="utf-8")
+            programs.append(Server(tmp_path, command=name))
+            return programs[-1]
+
+        yield run
+        for program in programs:
+            program.kill()
+
+    def test_server_of_named_events(self, run: Callable[[str, str], Server], pages: Pages) -> None:
+        run("dice.py", self.code[0]).wait_listening()
+        pages.errors_are_expected = True  # the pages are open when the server is ended
+        first, second = (pages.open(f"http://localhost:{PORT}/") for _ in range(2))
+        wait_until(lambda: first.evaluate("socket.isOpen"), "connected")
+        wait_until(lambda: second.evaluate("socket.isOpen"), "connected")
+        first.get_by_role("button", name="Roll").click()
+        expect(first.locator("#dice")).to_have_text(re.compile("^[1-6]$"))
+        expect(second.locator("#dice")).to_have_text(first.locator("#dice").inner_text())
+
+    def test_page_for_a_loop(self, run: Callable[[str, str], Server], pages: Pages, tmp_path: Path) -> None:
+        (html,) = fences(SECTIONS["In a program of your own"], "html")
+        (tmp_path / "training.html").write_text(html, encoding="utf-8")
+        program = run("training.py", self.code[1])
+        program.wait_listening()
+        pages.errors_are_expected = True  # the page looks for the next run
+        page = pages.open(f"http://localhost:{PORT}/")
+        expect(page.locator("#bar-text")).to_have_text(
+            re.compile(r"\d+ of 50 · \d+\.\d a second · \d s left")
+        )
+        expect(page.get_by_role("status")).to_have_text("The run has ended.", timeout=20_000)
+        expect(page.locator("#bar-text")).to_have_text(re.compile(r"50 of 50 · \d+\.\d a second · took \d s"))
+        expect(page.locator("#loss")).to_have_text("0.020")
+        assert program.wait_ended() == 0
+
+    def test_loop_that_hears_from_its_page(self, run: Callable[[str, str], Server], pages: Pages) -> None:
+        program = run("slower.py", self.code[2])
+        program.wait_for(f"Open http://localhost:{PORT}/")
+        pages.errors_are_expected = True  # the page is open when the program is ended
+        page = pages.open(f"http://localhost:{PORT}/")
+        expect(page.locator("#item")).to_have_text(re.compile(r"^\d+$"))
+        page.get_by_role("button", name="Slower").click()
+        program.wait_for("0.2 seconds each")
+        shown = int(page.locator("#item").inner_text())
+        page.wait_for_function("(shown) => item.textContent > shown + 3", arg=shown)

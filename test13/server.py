@@ -1,0 +1,184 @@
+"""Step 13: a factory floor: many sensors, averages and alerts, in a figure built with Plotly.
+
+Run:  python server.py      then open the address that it prints, on several devices.
+      python server.py --listen-tcp 5679      takes the readings of other programs instead of simulated ones.
+New:  a figure that Python builds, and to which points are added; averages, and alerts with hysteresis;
+      readings from other programs, as JSON lines over TCP.
+"""
+
+import asyncio
+import html
+import itertools
+import sys
+import time
+from pathlib import Path
+
+from common.events import EventServer
+from common.factory import OPTIONS, Floor, Sensor, answer, lines, listen, listening_socket, parse_reading
+from common.options import parse_options
+
+try:
+    import plotly
+    import plotly.graph_objects as go
+except ModuleNotFoundError:
+    sys.exit('This step needs plotly. In the root of the repository, type: pip install -e ".[plotly]"')
+
+HOT, COOL = 80, 75  # °C: an alert is raised above the one, and cleared below the other
+AVERAGE_OF = 10  # readings
+MAX_POINTS, WINDOW = 600, 300  # points of each sensor in the figure, over so many seconds at most
+MAX_SENSORS, MAX_ALERTS = 50, 100  # more alerts than sensors, so that some in a full list have been cleared
+MAX_WAITING = 1400  # readings that wait to be sent; even the longest of them fit into one message
+
+options = parse_options(__doc__, rate=2, extra=OPTIONS)
+server = EventServer(options.host, options.port)
+server.register_page("", Path(__file__).parent / "client.html")
+server.register_page("plotly.min.js", Path(plotly.__file__).parent / "package_data" / "plotly.min.js")
+sensors = {}
+alerts = []
+numbers = itertools.count(1)
+refused = 0
+room = asyncio.Event()
+news = {"sensors": [], "readings": []}  # what pages have not been told yet, by the name of the event
+
+
+def trace(sensor):
+    """Return a sensor's line: the moving average over time."""
+    return go.Scatter(
+        x=list(sensor.times),
+        y=list(sensor.averages),
+        mode="lines",
+        line=sensor.line,
+        # Plotly takes <b> and the like in a name for HTML; escaped, it is text.
+        name=html.escape(sensor.id, quote=False),
+        hovertemplate="%{fullData.name}<br>%{y:.1f} °C, %{x|%H:%M:%S}<extra></extra>",
+        meta={"sensor_id": sensor.id},
+    ).to_plotly_json()
+
+
+def figure():
+    layout = {
+        # Whatever a visitor has zoomed to stays, also in a new figure, as long as this stays the same.
+        "uirevision": "factory floor",
+        "template": "none",
+        "showlegend": False,
+        "hovermode": "closest",
+        "margin": {"l": 52, "r": 16, "t": 32, "b": 36},
+        "xaxis": {"type": "date", "tickformat": "%H:%M:%S", "tickangle": 0},
+        "yaxis": {"ticksuffix": " °C", "zeroline": False},
+        "meta": {"max_points": MAX_POINTS, "window": WINDOW},
+    }
+    result = go.Figure(layout=layout)
+    for y, dash, text in [(HOT, "solid", "too hot above"), (COOL, "dot", "normal again below")]:
+        where = "top left" if y == HOT else "bottom left"
+        line = {"color": "#d64535", "dash": dash, "width": 1.5}
+        result.add_hline(y, line=line, annotation={"text": f"{text} {y} °C"}, annotation_position=where)
+    return {**result.to_plotly_json(), "data": [trace(sensor) for sensor in sensors.values()]}
+
+
+async def record(reading):
+    """Take in a reading: average it, hold it against the thresholds, and note what pages have to be told."""
+    # Who brings readings faster than they are sent has to wait, so nothing piles up and nothing is lost.
+    while len(news["readings"]) >= MAX_WAITING:
+        room.clear()
+        await room.wait()
+    sensor_id, timestamp = reading["sensor_id"], reading["timestamp"]
+    if sensor_id not in sensors:
+        if len(sensors) == MAX_SENSORS:
+            raise ValueError(f"there are {MAX_SENSORS} sensors already, and {sensor_id!r} would be one more")
+        sensor = Sensor(sensor_id, len(sensors), average_of=AVERAGE_OF, max_points=MAX_POINTS)
+        sensors[sensor_id] = sensor
+        server.send_all("trace", trace(sensor))
+    sensor = sensors[sensor_id]
+    average = sensor.add(timestamp, reading["temperature"])
+    news["readings"].append({**reading, "average": average})
+    watch(sensor, average, timestamp)
+    set_state(sensor, "too hot" if sensor.alert else "normal")
+
+
+def watch(sensor, average, timestamp):
+    """Raise an alert above one threshold, and clear it below a lower one: noise changes nothing."""
+    if sensor.alert is None and average > HOT:
+        sensor.alert = {"number": next(numbers), "sensor_id": sensor.id, "raised": timestamp}
+        alerts.append(sensor.alert)
+        if len(alerts) > MAX_ALERTS:
+            alerts.remove(next(alert for alert in alerts if "cleared" in alert))
+        news["alerts"] = alerts
+    elif sensor.alert and average < COOL:
+        sensor.alert["cleared"] = timestamp
+        sensor.alert = None
+        news["alerts"] = alerts
+
+
+def set_state(sensor, state):
+    if state != sensor.state:
+        sensor.state = state
+        news["sensors"].append(sensor.status())
+
+
+def find_silent():
+    for sensor in sensors.values():
+        if sensor.state != "silent" and time.monotonic() - sensor.heard > options.silent_after:
+            set_state(sensor, "silent")
+            # A point without a value makes a gap: no line is drawn across the silence.
+            sensor.add_gap()
+            news["readings"].append({**sensor.status(), "average": None})
+
+
+def send_news():
+    global news
+    told, news = news, {"sensors": [], "readings": []}
+    room.set()
+    for event, data in told.items():
+        if data != []:
+            server.send_all(event, data)
+
+
+@server.on_connect
+def tell_all(e):
+    # The figure holds what still waits to be sent, and nobody must get it twice.
+    send_news()
+    e.client.send("figure", figure())
+    e.client.send("sensors", [sensor.status() for sensor in sensors.values()])
+    e.client.send("alerts", alerts)
+    e.client.send("refused", refused)
+
+
+@server.on_message("acknowledge")
+def acknowledge(e):
+    alert = next((alert for alert in alerts if alert["number"] == e.data), None)
+    if alert is None:
+        e.client.send("error", f"there is no alert {e.data!r:.40}")
+    else:
+        alert.setdefault("acknowledged", time.time())
+        news["alerts"] = alerts
+
+
+async def receive(reader, writer):
+    """Take the readings of one program. A good line gets no answer, a bad one is told what is wrong."""
+    global refused
+    async for line in lines(reader):
+        try:
+            await record(parse_reading(line))
+        except ValueError as error:
+            refused += 1
+            news["refused"] = refused
+            answer(writer, {"error": str(error)})
+        # A sender that floods this loop must not keep it from the others.
+        await asyncio.sleep(0)
+
+
+async def simulate():
+    for reading in floor.read():
+        await record(reading)
+
+
+server.every(0.1, send_news)
+server.every(0.2, find_silent)
+
+if __name__ == "__main__":
+    if options.listen_tcp:
+        server.background(listen, listening_socket(options.host, options.listen_tcp, server), receive)
+    else:
+        floor = Floor(options.rate, options.seed)
+        server.every(1 / options.rate, simulate)
+    server.run()

@@ -1,0 +1,551 @@
+"""test12: a stock ticker, and the markets that it gets its prices from."""
+
+import itertools
+import json
+import math
+import random
+import re
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+from websockets.sync.client import ClientConnection
+
+from common.market import Replay, SimulatedMarket, fictional_symbols
+from tests.conftest import Pages
+from tests.promises import Console, NamedEvents, next_event, send_event
+from tests.support import Server, Step
+
+HANDFUL = ["BALAN", "DONOX", "KIVOS", "MILOS", "REROR", "VAZON"]
+PRICE, CHANGE = re.compile(r"\d+\.\d\d"), re.compile(r"[+-]\d+\.\d\d|0\.00")
+ENDED = "The recording prices.csv has ended. These are its last prices."
+
+StartServer = Callable[..., Server]
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write a recording: in each row `time,symbol,price`."""
+
+    def write(*rows: str, header: str = "time,symbol,price") -> Path:
+        path = tmp_path / "prices.csv"
+        path.write_text("\n".join([header, *rows, ""]), encoding="utf-8")
+        return path
+
+    return write
+
+
+def ask(client: ClientConnection, event: str, symbols: Any) -> Any:
+    """Send a request, and return what was wrong with it, or None."""
+    send_event(client, event, symbols)
+    send_event(client, "subscribe", [])  # whose answer is a snapshot of nothing
+    while True:
+        message = json.loads(client.recv(timeout=10))
+        if message["event"] == "error":
+            next_event(client, "snapshot")
+            return message["data"]
+        if message == {"event": "snapshot", "data": {}}:
+            return None
+
+
+def until_ended(client: ClientConnection) -> list[dict[str, list[str]]]:
+    """Return the quotes that arrive until the recording has ended, the snapshot first."""
+    received = []
+    while True:
+        message = json.loads(client.recv(timeout=10))
+        if message["event"] in ("snapshot", "quotes"):
+            received.append(message["data"])
+        elif message == {"event": "source", "data": ENDED}:
+            return received
+
+
+def row(page: Page, symbol: str) -> Locator:
+    return (
+        page.get_by_role("table", name="Quotes")
+        .get_by_role("row")
+        .filter(has=page.get_by_role("rowheader", name=symbol, exact=True))
+    )
+
+
+def chosen(page: Page) -> list[str]:
+    return page.get_by_role("table", name="Quotes").get_by_role("rowheader").all_inner_texts()
+
+
+def expect_chosen(page: Page, symbols: list[str]) -> None:
+    expect(page.get_by_role("table", name="Quotes").get_by_role("rowheader")).to_have_text(symbols)
+
+
+class TestStep12(Console, NamedEvents):
+    step = "test12"
+    options = ("--rate", "--seed", "--source")
+
+    # What the server sends
+
+    def test_all_symbols_then_a_snapshot_then_only_what_has_changed(self, server: Server, step: Step) -> None:
+        with step.connect() as client:
+            symbols = next_event(client, "symbols")
+            assert symbols == fictional_symbols()
+            assert len(set(symbols)) == 500
+            wanted = random.Random(1).sample(symbols, 5)
+            send_event(client, "subscribe", wanted)
+            state = next_event(client, "snapshot")
+            assert list(state) == wanted
+            for _ in range(10):
+                changes = next_event(client, "quotes")
+                assert changes
+                assert changes.keys() <= set(wanted)
+                for symbol, quote in changes.items():
+                    assert quote != state[symbol]
+                    price, change, percent = quote
+                    assert PRICE.fullmatch(price)
+                    assert CHANGE.fullmatch(change)
+                    assert CHANGE.fullmatch(percent)
+                    assert change[0] == percent[0] or change == "0.00"
+                    close = Decimal(price) - Decimal(change)
+                    assert Decimal(percent) == (100 * Decimal(change) / close).quantize(Decimal("0.01"))
+                state |= changes
+
+    def test_no_more_of_what_is_not_subscribed_any_more(self, server: Server, step: Step) -> None:
+        with step.connect() as client:
+            first, second = next_event(client, "symbols")[:2]
+            assert ask(client, "subscribe", [first, second]) is None
+            assert ask(client, "unsubscribe", [first]) is None
+            for _ in range(3):
+                assert list(next_event(client, "quotes")) == [second]
+            # What one asks for twice comes once, and what one never had can be dropped.
+            send_event(client, "subscribe", [first, first])
+            assert list(next_event(client, "snapshot")) == [first]
+            assert ask(client, "unsubscribe", [first, first]) is None
+            assert ask(client, "unsubscribe", [first]) is None
+
+    def test_bad_requests_are_refused_as_a_whole(self, server: Server, step: Step) -> None:
+        with step.connect() as client, step.connect() as other:
+            next_event(client, "symbols")
+            for event in ("subscribe", "unsubscribe"):
+                for data, says in [
+                    (
+                        ["BALAN", "XYZ"],
+                        "unknown symbol 'XYZ'; try one in the list, such as 'BALAN' or 'BALEX'",
+                    ),
+                    (["balan"], "unknown symbol 'balan'; try "),
+                    (["\x1b[31m" * 1000], r"unknown symbol '\x1b[31m"),
+                    ("BALAN", f"'{event}' needs a list of symbols, such as 'BALAN' or 'BALEX'"),
+                    (None, f"'{event}' needs a list of symbols, such as "),
+                    (7, f"'{event}' needs a list of symbols, such as "),
+                    ({"BALAN": 1}, f"'{event}' needs a list of symbols, such as "),
+                    (["BALAN", 7], f"'{event}' needs a list of symbols, such as "),
+                    (["BALAN", {"a": 1}], f"'{event}' needs a list of symbols, such as "),
+                    ([["BALAN"]], f"'{event}' needs a list of symbols, such as "),
+                ]:
+                    error = ask(client, event, data)
+                    assert error.startswith(says)
+                    assert len(error) < 200
+                    assert "\x1b" not in error
+            # BALAN, which was named with the wrong ones, is not subscribed.
+            assert ask(client, "subscribe", ["BALEX"]) is None
+            assert list(next_event(client, "quotes")) == ["BALEX"]
+            # Nor does a wrong request to drop it drop anything.
+            assert "XYZ" in ask(client, "unsubscribe", ["BALEX", "XYZ"])
+            assert list(next_event(client, "quotes")) == ["BALEX"]
+            next_event(other, "heartbeat")
+        assert "failed" not in server.output
+        assert "\x1b" not in server.output
+
+    def test_twenty_clients_get_exactly_what_they_asked_for(
+        self, start_server: StartServer, step: Step, write: Write
+    ) -> None:
+        # Five hundred symbols, of which each changes in each of the 25 updates, ten updates a second.
+        symbols, cents = fictional_symbols(), random.Random(12)
+        prices = {symbol: [cents.randint(10_000, 99_999)] for symbol in symbols}
+        for history in prices.values():
+            for _ in range(24):
+                history.append(history[-1] + cents.choice([-1, 1]) * cents.randint(1, 300))
+        recording = {
+            symbol: [f"{price / 100:.2f}" for price in history] for symbol, history in prices.items()
+        }
+        rows = [f"{i},{symbol},{recording[symbol][i]}" for i in range(25) for symbol in symbols]
+        start_server("--source", str(write(*rows)))
+        wanted = [symbols] + [cents.sample(symbols, cents.choice([1, 5, 50, 300])) for _ in range(20)]
+        with ExitStack() as stack:
+            clients = [stack.enter_context(step.connect()) for _ in wanted]
+            for client, mine in zip(clients, wanted, strict=True):
+                send_event(client, "subscribe", mine)
+            began = time.monotonic()
+            with ThreadPoolExecutor(len(clients)) as threads:
+                received = list(threads.map(until_ended, clients))
+            assert time.monotonic() - began < 5, "ten updates a second"
+        for mine, (snapshot, *updates) in zip(wanted, received, strict=True):
+            assert len(updates) >= 10
+            for update in updates:
+                assert update.keys() == set(mine)
+            for symbol in mine:
+                assert [update[symbol][0] for update in updates] == recording[symbol][-len(updates) :]
+                if snapshot:
+                    assert snapshot[symbol][0] == recording[symbol][-len(updates) - 1]
+                quotes = [update[symbol] for update in updates]
+                assert quotes == [update[symbol] for update in received[0][-len(updates) :]]
+
+    def test_nothing_is_sent_when_nothing_has_changed(
+        self, start_server: StartServer, step: Step, write: Write
+    ) -> None:
+        rows = [f"{i},{symbol}" for i in range(20) for symbol in (f"MOVES,{i + 1}", "STAYS,12.34")]
+        server = start_server("--rate", "20", "--source", str(write(*rows)))
+        with step.connect() as moves, step.connect() as stays:
+            send_event(moves, "subscribe", ["MOVES"])
+            send_event(stays, "subscribe", ["STAYS"])
+            assert until_ended(moves)[-1] == {"MOVES": ["20.00", "+19.00", "+1900.00"]}
+            snapshot, *updates = until_ended(stays)
+            assert (snapshot or updates.pop()) == {"STAYS": ["12.34", "0.00", "0.00"]}
+            assert updates == []
+        server.wait_for(ENDED)
+        assert server.lines.count(ENDED) == 1
+
+    def test_same_seed_same_prices(self, start_server: StartServer, step: Step) -> None:
+        runs = []
+        for _ in range(2):
+            server = start_server("--seed", "12", "--rate", "20")
+            with step.connect() as client:
+                send_event(client, "subscribe", fictional_symbols())
+                states = [next_event(client, "snapshot")]
+                for _ in range(8):
+                    states.append(states[-1] | next_event(client, "quotes"))
+            runs.append(states)
+            server.stop()
+        # One of them may have subscribed some updates later than the other.
+        later, earlier = runs if runs[0][0] in runs[1] else reversed(runs)
+        begin = earlier.index(later[0])
+        assert earlier[begin:] == later[: len(earlier) - begin]
+
+    # Recordings
+
+    def test_what_is_wrong_with_a_recording_is_one_line(self, step: Step, tmp_path: Path) -> None:
+        header = b"time,symbol,price\n"
+        cases = {
+            "nowhere.csv": (None, "nowhere.csv cannot be read: No such file or directory"),
+            "empty.csv": (b"", "line 1: the header has to be time,symbol,price, not ''"),
+            "header.csv": (
+                b"time;symbol;price\n",
+                "line 1: the header has to be time,symbol,price, not 'time;",
+            ),
+            "nothing.csv": (header, "line 1: there are no prices after the header"),
+            "price.csv": (
+                header + b"1,A,2\n1,B,1O\n",
+                "line 3: '1O' is not a price; use a number such as 187.12",
+            ),
+            "zero.csv": (header + b"1,A,0.001\n", "line 2: '0.001' is not a price"),
+            "negative.csv": (header + b"1,A,-3\n", "line 2: '-3' is not a price"),
+            "nan.csv": (header + b"1,A,nan\n", "line 2: 'nan' is not a price"),
+            "huge.csv": (header + b"1,A,1e99\n", "line 2: '1e99' is not a price"),
+            "few.csv": (
+                header + b"1,A,2\n\n1,B\n",
+                "line 4: a row has 3 values, time,symbol,price, and this one has 2",
+            ),
+            "many.csv": (header + b"1,A,2,3\n", "line 2: a row has 3 values"),
+            "symbol.csv": (header + b"1,,2\n", "line 2: '' is not a symbol; use 1 to 20 characters"),
+            "escape.csv": (header + b"1,\x1b[31m,2\n", r"line 2: '\x1b[31m' is not a symbol"),
+            "time.csv": (header + b",A,2\n", "line 2: the time is missing"),
+            "order.csv": (
+                header + b"1,A,2\n2,A,2\n1,B,2\n",
+                "line 4: the time '1' comes again; sort the rows by time",
+            ),
+            "bytes.csv": (header + b"1,\xff,2\n", "bytes.csv is not a text in UTF-8"),
+        }
+        for name, (content, says) in cases.items():
+            if content is not None:
+                (tmp_path / name).write_bytes(content)
+            with pytest.raises(ValueError, match=re.escape(says)):
+                Replay(tmp_path / name)
+        # What a reader sees of it.
+        servers = {name: Server(step.folder, "--source", str(tmp_path / name)) for name in list(cases)[:5]}
+        servers["folder"] = Server(step.folder, "--source", str(tmp_path))
+        for name, server in servers.items():
+            assert server.wait_ended() == 1
+            assert len(server.lines) == 1
+            assert server.output.startswith(str(tmp_path))
+            assert cases.get(name, (None, "cannot be read: "))[1] in server.output
+
+    def test_recording_of_a_spreadsheet(self, tmp_path: Path) -> None:
+        path = tmp_path / "prices.csv"
+        path.write_bytes(b'\xef\xbb\xbftime, symbol, price\r\n"9:30", "A" ,187.125\r\n9:31,A, 0187.1\r\n\r\n')
+        market = Replay(path)
+        assert market.closes == {"A": Decimal("187.12")}
+        assert market.prices == {}
+        assert market.update() == {"A": Decimal("187.12")}
+        assert not market.ended
+        assert market.update() == market.prices == {"A": Decimal("187.10")}
+        assert market.ended
+        assert market.update() == {}
+
+    def test_recording_is_shown_with_exact_decimals_until_its_end(
+        self, start_server: StartServer, pages: Pages, write: Write
+    ) -> None:
+        rows = [
+            "09:30,UP,0.10",
+            "09:30,DOWN,12.35",
+            "09:30,STAYS,1000000.00",
+            "09:31,UP,0.30",
+            "09:31,DOWN,12.34",
+            "09:31,STAYS,1000000",
+            "09:32,<b>LATE</b>,7",
+            "09:32,__proto__,8",
+        ]
+        server = start_server("--source", str(write(*rows)))
+        for _ in range(2):  # at the end of the recording, and for a page that comes later
+            page = pages.connect()
+            expect(page.get_by_text(ENDED)).to_be_visible()
+            assert chosen(page) == ["UP", "DOWN", "STAYS", "<b>LATE</b>", "__proto__"]
+            for symbol, arrow, cells in [
+                # As floats, these would be 0.19999999999999998 and -0.009999999999999787.
+                ("UP", "up", ["0.30", "▲ +0.20 +200.00 %"]),
+                ("DOWN", "down", ["12.34", "▼ -0.01 -0.08 %"]),
+                ("STAYS", "unchanged", ["1000000.00", "\u2013 0.00 0.00 %"]),
+                ("<b>LATE</b>", "unchanged", ["7.00", "\u2013 0.00 0.00 %"]),
+                ("__proto__", "unchanged", ["8.00", "\u2013 0.00 0.00 %"]),
+            ]:
+                expect(row(page, symbol).get_by_role("cell").nth(1)).to_have_text(cells[0])
+                expect(row(page, symbol).get_by_role("cell").nth(2)).to_have_text(cells[1])
+                expect(row(page, symbol).get_by_role("img", name=arrow, exact=True)).to_be_visible()
+        server.wait_for(ENDED)
+
+    # The page
+
+    def test_prices_shown_equal_prices_sent_in_rows_that_stay(
+        self, start_server: StartServer, step: Step, pages: Pages, write: Write
+    ) -> None:
+        walk = list(itertools.accumulate(random.Random(1).choices([-7, -2, 3, 8], k=150), initial=2000))
+        rows = [f"{i},{symbol},{price / 100:.2f}" for i, price in enumerate(walk) for symbol in "ABC"]
+        start_server("--rate", "100", "--source", str(write(*rows)))
+        page = pages.open("about:blank")
+        sent: list[str] = []
+
+        def note(frame: str | bytes) -> None:
+            message = json.loads(frame)
+            if message["event"] in ("snapshot", "quotes") and "B" in message["data"]:
+                sent.append(message["data"]["B"][0])
+
+        page.on("websocket", lambda socket: socket.on("framereceived", note))
+        page.goto(step.url)
+        expect(row(page, "B").locator(".price")).to_have_text(PRICE)
+        before = row(page, "B").element_handle()
+        page.evaluate(
+            """() => {
+              window.shown = [];
+              window.made = 0;
+              const heads = [...document.querySelectorAll("th")];
+              const price = heads.find((th) => th.textContent === "B").parentElement.cells[2];
+              const watch = (element, then) =>
+                new MutationObserver(then).observe(element, { childList: true });
+              watch(price, () => shown.push(price.textContent));
+              watch(document.querySelector("table"), () => { made += 1; });
+              watch(document.querySelector("tbody"), () => { made += 1; });
+            }"""
+        )
+        expect(page.get_by_text(ENDED)).to_be_visible()
+        expect(row(page, "B").locator(".price")).to_have_text(sent[-1])
+        assert sent[-1] == f"{walk[-1] / 100:.2f}"
+        shown = page.evaluate("shown")
+        assert len(shown) > 20
+        # Several updates may arrive within one animation frame, of which the latest is shown.
+        rest = iter(sent)
+        assert all(price in rest for price in shown), "what is shown was sent, in this order"
+        assert page.evaluate("made") == 0, "neither the table nor a row was made anew"
+        assert before.evaluate("(row) => row.isConnected")
+        # The chart has the latest 60 prices.
+        points = row(page, "B").locator("polyline").get_attribute("points").split()
+        assert len(points) == 60
+        heights = [-float(point.split(",")[1]) for point in points]
+        latest = [float(price) for price in sent[-60:]]
+        scale = (max(heights) - min(heights)) / (max(latest) - min(latest))
+        for height, price in zip(heights, latest, strict=True):
+            assert height - heights[0] == pytest.approx((price - latest[0]) * scale, abs=0.2)
+
+    def test_drawn_once_a_frame_and_bounded(self, start_server: StartServer, pages: Pages) -> None:
+        start_server("--rate", "0.01")
+        page = pages.connect()
+        expect(row(page, "BALAN").locator(".price")).to_have_text(PRICE)
+        drawn = page.evaluate(
+            """async () => {
+              const draw = drawSparkline;
+              let draws = 0;
+              window.drawSparkline = (...all) => { draws += 1; draw(...all); };
+              await new Promise(requestAnimationFrame);
+              for (let i = 0; i < 5000; i++) {
+                const quote = [`${i}.00`, "+1.00", "+1.00"];
+                socket.dispatch("quotes", { data: { BALAN: quote, NOSUCH: quote } });
+              }
+              await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+              return [draws, rows.get("BALAN").prices.length];
+            }"""
+        )
+        assert drawn == [1, 60]
+        expect(row(page, "BALAN").get_by_role("cell").nth(1)).to_have_text("4999.00")
+        assert chosen(page) == HANDFUL
+
+    def test_first_visit_search_pick_and_drop(self, server: Server, pages: Pages) -> None:
+        page = pages.connect()
+        search = page.get_by_role("textbox", name="Search symbols")
+        response = page.get_by_label("Response")
+        boxes = page.get_by_role("checkbox")
+        expect_chosen(page, HANDFUL)
+        expect(page.get_by_role("table", name="Quotes").get_by_role("columnheader")).to_have_text(
+            ["Symbol", "Trend", "Price", "Change"]
+        )
+        expect(boxes).to_have_count(500)
+        expect(page.get_by_role("checkbox", checked=True)).to_have_count(6)
+        search.fill("zon")
+        assert all("ZON" in text for text in page.get_by_role("listitem").all_inner_texts())
+        assert 2 < boxes.count() < 30
+        page.get_by_role("checkbox", name="LEZON").check()
+        expect_chosen(page, [*HANDFUL, "LEZON"])
+        expect(row(page, "LEZON").locator(".price")).to_have_text(PRICE)
+        expect(response).to_have_text("Added LEZON.")
+        page.get_by_role("checkbox", name="LEZON").uncheck()
+        expect_chosen(page, HANDFUL)
+        expect(response).to_have_text("Removed LEZON.")
+        # The whole symbol and Enter, in small letters too.
+        search.fill("telex")
+        search.press("Enter")
+        expect_chosen(page, [*HANDFUL, "TELEX"])
+        expect(search).to_have_value("")
+        expect(boxes).to_have_count(500)
+        expect(page.get_by_role("checkbox", name="TELEX")).to_be_checked()
+        # What is unknown goes to the server, whose answer is shown.
+        search.fill("<b>XYZ</b>")
+        expect(boxes).to_have_count(0)
+        search.press("Enter")
+        expect(response).to_have_text(
+            "ERROR: unknown symbol '<b>XYZ</b>'; try one in the list, such as 'BALAN' or 'BALEX'"
+        )
+        expect_chosen(page, [*HANDFUL, "TELEX"])
+        # By keyboard: dropping a row passes the focus on.
+        page.get_by_role("button", name="Remove VAZON").press("Enter")
+        expect(page.get_by_role("button", name="Remove TELEX")).to_be_focused()
+        page.get_by_role("button", name="Remove TELEX").press("Enter")
+        expect(page.get_by_role("button", name="Remove REROR")).to_be_focused()
+        expect_chosen(page, HANDFUL[:-1])
+        search.fill("MILOS")
+        page.get_by_role("button", name="Choose none").click()
+        expect_chosen(page, ["BALAN", "DONOX", "KIVOS", "REROR"])
+        search.fill("")
+        page.get_by_role("button", name="Choose none").click()
+        expect_chosen(page, [])
+        expect(page.get_by_text("0 of 500 chosen")).to_be_visible()
+        page.reload()
+        expect(page.get_by_text("0 of 500 chosen")).to_be_visible()
+
+    def test_choice_survives_a_reload_and_a_restart(
+        self, start_server: StartServer, pages: Pages, write: Write
+    ) -> None:
+        pages.errors_are_expected = True
+        server = start_server()
+        page = pages.connect()
+        page.get_by_role("button", name="Choose none").click()
+        for symbol in ("ZENON", "BALEX"):
+            page.get_by_role("checkbox", name=symbol).check()
+        page.reload()
+        expect_chosen(page, ["ZENON", "BALEX"])
+        expect(page.get_by_role("checkbox", checked=True)).to_have_count(2)
+        expect(row(page, "ZENON").locator(".price")).to_have_text(PRICE)
+        server.kill()
+        expect(page.get_by_role("status")).to_contain_text("Disconnected: ")
+        # What is picked meanwhile is asked for as soon as there is a connection.
+        page.get_by_role("checkbox", name="BALOS").check()
+        server = start_server()
+        expect(page.get_by_role("status")).to_have_text("Connected to localhost", timeout=15_000)
+        expect_chosen(page, ["ZENON", "BALEX", "BALOS"])
+        expect(row(page, "BALOS").locator(".price")).to_have_text(PRICE)
+        # A server that has only one of them: the others are dropped without a word.
+        server.stop()
+        start_server("--source", str(write("1,BALEX,1", "1,OTHER,2", "2,BALEX,3.5")))
+        expect(page.get_by_text(ENDED)).to_be_visible(timeout=15_000)
+        expect_chosen(page, ["BALEX"])
+        expect(row(page, "BALEX").get_by_role("cell").nth(1)).to_have_text("3.50")
+        expect(page.get_by_role("checkbox")).to_have_count(2)
+        page.reload()
+        expect_chosen(page, ["BALEX"])
+        expect(page.get_by_label("Response")).to_have_text("")
+        # Rubbish in the browser's memory is as good as nothing.
+        for rubbish in ("{", '{"a": 1}', "7", '["NOSUCH", 7]'):
+            page.evaluate("(text) => localStorage.setItem('ticker', text)", rubbish)
+            page.reload()
+            expect_chosen(page, ["BALEX", "OTHER"])
+
+    def test_all_symbols_at_once_stay_usable(self, server: Server, pages: Pages) -> None:
+        page = pages.connect()
+        page.get_by_role("button", name="Choose all").click()
+        expect(page.get_by_label("Response")).to_have_text("Added 494 symbols.")
+        expect(page.get_by_text("500 of 500 chosen")).to_be_visible()
+        priced = (
+            "[...document.querySelectorAll('.price')].filter((cell) => cell.textContent !== '\\u2013').length"
+        )
+        page.wait_for_function(f"{priced} === 500")
+        frames = page.evaluate(
+            """() => new Promise((done) => {
+              const began = performance.now();
+              let count = 0;
+              const next = () => {
+                count += 1;
+                if (performance.now() - began > 2000) done(count);
+                else requestAnimationFrame(next);
+              };
+              next();
+            })"""
+        )
+        assert frames >= 5, "the page answers while it shows 500 prices"
+        page.get_by_role("textbox", name="Search symbols").fill("zenon")
+        expect(page.get_by_role("checkbox")).to_have_count(1)
+        page.get_by_role("checkbox", name="ZENON").uncheck()
+        expect(page.get_by_text("499 of 500 chosen")).to_be_visible()
+
+    @pytest.mark.parametrize("width", [320, 360, 1000])
+    def test_fits_the_screen(self, start_server: StartServer, pages: Pages, write: Write, width: int) -> None:
+        rows = [
+            f"{i},{symbol},{price}"
+            for i, price in enumerate((1400, 987.65))
+            for symbol in ("ZENON", "X" * 20)
+        ]
+        start_server("--source", str(write(*rows)))
+        page = pages.connect(viewport={"width": width, "height": 780})
+        expect(row(page, "ZENON").get_by_role("cell").nth(1)).to_have_text("987.65")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        boxes = [cell.bounding_box() for cell in row(page, "ZENON").locator("th, td > *").all()]
+        assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes)
+        heads = (
+            "[...document.querySelectorAll('thead th')].filter((head) => head.scrollWidth > head.clientWidth)"
+        )
+        assert page.evaluate(f"{heads}.map((head) => head.textContent)") == []
+        # By keyboard, the list of symbols can be skipped.
+        page.get_by_role("link", name="Skip the list").press("Enter")
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("button", name="Remove ZENON")).to_be_focused()
+
+    def test_seeds_and_statistics_of_the_simulated_market(self) -> None:
+        def run(seed: int | None) -> list[Any]:
+            market = SimulatedMarket(10, seed)
+            return [market.closes, dict(market.prices), *(market.update() for _ in range(20))]
+
+        assert run(1) == run(1)
+        assert run(1) != run(2)
+        assert run(None) != run(None)
+        traded = [len(prices) for prices in run(1)[2:]]
+        assert 0 < min(traded) <= max(traded) < 500, "not every symbol is traded in every update"
+
+        # A market of one symbol with a known volatility, at an update a second, which is a minute of trading.
+        class OneSymbol(SimulatedMarket):
+            VOLATILITY = (0.4, 0.4)
+            START = (1000, 1000)
+            TRADES = (1e6, 1e6)
+
+        market = OneSymbol(1, 5, ["ONE"])
+        prices = [float(market.update()["ONE"]) for _ in range(4000)]
+        steps = [math.log(after / before) for before, after in itertools.pairwise(prices)]
+        assert statistics.stdev(steps) == pytest.approx(0.4 / math.sqrt(252 * 390), rel=0.05)
+        assert all(PRICE.fullmatch(str(price)) for price in market.closes.values())

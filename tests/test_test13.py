@@ -1,0 +1,605 @@
+"""test13: a factory floor with Plotly."""
+
+import asyncio
+import contextlib
+import json
+import re
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from playwright.sync_api import Page, expect
+from websockets.sync.client import ClientConnection
+
+from common.factory import MAX_LINE, MAX_SENDERS, Floor, lines, parse_reading
+from tests.benchmarks.plot import memory
+from tests.conftest import Pages
+from tests.promises import Console, NamedEvents, next_event, request, send_event
+from tests.support import PORT, Server, Step, free_port, reset, wait_until
+
+# How often Plotly is called to add points, and in how many frames.
+COUNT_CALLS = """() => {
+  window.calls = window.callFrames = 0;
+  let inThisFrame = 0;
+  const extendTraces = Plotly.extendTraces;
+  Plotly.extendTraces = (...args) => {
+    calls += 1;
+    inThisFrame += 1;
+    return extendTraces(...args);
+  };
+  (function frame() {
+    if (inThisFrame > 0) callFrames += 1;
+    inThisFrame = 0;
+    requestAnimationFrame(frame);
+  })();
+}"""
+
+
+class Feed:
+    """A program that sends readings as JSON lines."""
+
+    def __init__(self, port: int, buffer: int | None = None) -> None:
+        self.socket = socket.socket()
+        if buffer is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        self.socket.settimeout(20)
+        self.socket.connect(("127.0.0.1", port))
+        self.answers = self.socket.makefile(encoding="utf-8")
+
+    def send(self, *temperatures: float, sensor_id: str = "oven-01", timestamp: float | None = None) -> None:
+        for temperature in temperatures:
+            self.line(sensor_id=sensor_id, timestamp=timestamp or time.time(), temperature=temperature)
+
+    def line(self, **members: Any) -> None:
+        self.raw(json.dumps(members).encode() + b"\n")
+
+    def raw(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def error(self) -> str:
+        return json.loads(self.answers.readline())["error"]
+
+    def close(self) -> None:
+        self.answers.close()
+        self.socket.close()
+
+
+StartFeed = Callable[..., tuple[Server, Feed]]
+
+
+@pytest.fixture
+def start_feed(start_server: Callable[..., Server]) -> Iterator[StartFeed]:
+    """Start the server without its simulated sensors, and a program that sends readings to it."""
+    feeds = []
+
+    def start(*options: str) -> tuple[Server, Feed]:
+        port = free_port()
+        # A machine that is busy with other tests must not make a sensor silent.
+        server = start_server("--listen-tcp", str(port), *(options or ["--silent-after", "60"]))
+        server.wait_for(f"Programs send readings to port {port}, as JSON lines")
+        feeds.append(Feed(port))
+        feeds[-1].port = port
+        return server, feeds[-1]
+
+    yield start
+    for feed in feeds:
+        feed.close()
+
+
+def tile(page: Page, sensor_id: str) -> Any:
+    return page.get_by_role("list", name="Sensors").get_by_role("button", name=sensor_id)
+
+
+def points(page: Page) -> dict[str, list[float | None]]:
+    """Return the values in the figure, by sensor."""
+    return dict(page.evaluate("(plot.data ?? []).map((trace) => [trace.meta.sensor_id, [...trace.y]])"))
+
+
+def wait_drawn(page: Page, sensor_id: str, count: int) -> None:
+    wait_until(lambda: len(points(page).get(sensor_id, [])) >= count, f"{count} points of {sensor_id}")
+
+
+class TestStep13(Console, NamedEvents):
+    step = "test13"
+    options = ("--rate", "--seed", "--listen-tcp", "--silent-after")
+
+    def test_figure_once_and_then_only_points(self, server: Server, step: Step) -> None:
+        with step.connect() as client:
+            figure = next_event(client, "figure")
+            assert {shape["y0"] for shape in figure["layout"]["shapes"]} == {80, 75}
+            assert figure["layout"]["uirevision"]
+            names = {event["sensor_id"] for event in next_event(client, "sensors")}
+            for _ in range(2):
+                readings = next_event(client, "readings")
+                for reading in readings:
+                    assert set(reading) == {"sensor_id", "timestamp", "temperature", "average"}
+                    assert abs(reading["timestamp"] - time.time()) < 5
+            assert {"press-01", "oven-03", "pump-05", "motor-04"} <= {one["sensor_id"] for one in readings}
+            assert "motor-05" not in names
+            # Whoever comes later gets the same readings, in the figure: none is missing, none comes twice.
+            with step.connect() as late:
+                figure = next_event(late, "figure")
+                before = figure["data"][0]["x"]
+                after = [r["timestamp"] for r in next_event(late, "readings") if r["sensor_id"] == "press-01"]
+                assert len(before) > 1
+                assert before == sorted(set(before))
+                assert [round(t * 1000) > before[-1] for t in after] == [True] * len(after)
+
+    def test_seed_and_rate(self, start_server: Callable[..., Server], step: Step) -> None:
+        def temperatures() -> list[float]:
+            server = start_server("--seed", "7", "--rate", "20")
+            with step.connect() as client:
+                figure = next_event(client, "figure")
+                values = figure["data"][0]["y"] if figure["data"] else []
+                while len(values) < 5:
+                    values += [
+                        r["average"] for r in next_event(client, "readings") if r["sensor_id"] == "press-01"
+                    ]
+            server.stop()
+            return values[:5]
+
+        assert temperatures() == temperatures()
+
+    def test_plot_and_tiles_of_the_simulated_floor(self, server: Server, pages: Pages) -> None:
+        requests = []
+        page = pages.open("about:blank")
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(f"http://localhost:{PORT}/")
+        lines = page.get_by_role("figure", name="Live plot").locator(".scatterlayer .trace")
+        expect(lines.nth(18)).to_be_attached()
+        expect(tile(page, "oven-03")).to_have_text(re.compile(r"oven-03\s*\d+\.\d\s*°C\s*normal"))
+        # Nothing comes from elsewhere, and nothing offers to go there.
+        assert f"http://localhost:{PORT}/plotly.min.js" in requests
+        assert all(url.startswith(f"http://localhost:{PORT}/") for url in requests)
+        assert "Share" not in page.locator(".modebar").inner_html()
+        script = request("GET", "/plotly.min.js")
+        unchanged = request("GET", "/plotly.min.js", {"If-None-Match": script.headers["ETag"]})
+        assert (len(script.body) > 1_000_000, unchanged.status) == (True, 304)
+
+    def test_one_call_a_frame_for_all_traces(self, start_server: Callable[..., Server], pages: Pages) -> None:
+        start_server("--rate", "100")
+        page = pages.connect()
+        wait_drawn(page, "oven-03", 10)
+        page.evaluate(COUNT_CALLS)
+        page.wait_for_function("calls >= 8")
+        assert page.evaluate("calls - callFrames") <= 1
+        # Every line has its points, and the axis has the clock's time.
+        assert {len(values) > 10 for values in points(page).values()} == {True}
+        shown = page.evaluate("plot.data[0].x.at(-1)") / 1000
+        offset = page.evaluate("new Date().getTimezoneOffset()") * 60
+        assert abs(shown + offset - time.time()) < 5
+
+    def test_plotly_is_not_installed(self, step: Step, tmp_path: Path) -> None:
+        (tmp_path / "plotly.py").write_text("raise ModuleNotFoundError(\"No module named 'plotly'\")")
+        server = Server(step.folder, environment={"PYTHONPATH": str(tmp_path)})
+        assert server.wait_ended() == 1
+        assert server.lines == [
+            'This step needs plotly. In the root of the repository, type: pip install -e ".[plotly]"'
+        ]
+
+    # Sensors that come and go
+
+    def test_states_that_arrive_before_their_figure(self, server: Server, step: Step, pages: Pages) -> None:
+        page = pages.connect()
+        expect(tile(page, "oven-03")).to_be_visible()
+        # What has happened just before a page connects, it is told before it is told everything.
+        news = {"sensor_id": "early", "state": "normal", "timestamp": time.time(), "temperature": 20}
+        page.evaluate("(news) => socket.dispatch('sensors', { data: [news] })", news)
+        expect(tile(page, "early")).to_have_count(0)
+
+    def test_new_sensor_gets_a_line_and_its_name_stays_text(
+        self, start_feed: StartFeed, pages: Pages
+    ) -> None:
+        _, feed = start_feed()
+        page = pages.connect()
+        expect(page.get_by_text("No sensor has sent")).to_have_count(0)
+        feed.send(20, 21)
+        wait_drawn(page, "oven-01", 2)
+        names = ["<b>x</b>", '<a href="https://example.org">y</a>', "&lt;%{y}", "__proto__", "c" * 50]
+        for number, name in enumerate(names):
+            feed.send(30 + number, 30 + number, 30 + number, sensor_id=name)
+            wait_drawn(page, name, 3)
+            expect(page.get_by_role("list", name="Sensors").locator(".name").last).to_have_text(name)
+        assert points(page)["oven-01"] == [20, 20.5]
+        # What the pointer shows is text too.
+        for index, name in enumerate(names, start=1):
+            page.evaluate("(i) => Plotly.Fx.hover(plot, [{ curveNumber: i, pointNumber: 1 }])", index)
+            expect(page.locator(".hoverlayer .hovertext").first).to_contain_text(name)
+        assert page.locator(".hoverlayer a").count() == 0
+
+    def test_silent_sensor_is_shown_and_its_line_has_a_gap(
+        self, start_feed: StartFeed, pages: Pages, step: Step
+    ) -> None:
+        _, feed = start_feed("--silent-after", "0.5")
+        page = pages.connect()
+        with step.connect() as client:
+            feed.send(20)
+            expect(tile(page, "oven-01")).to_contain_text(re.compile(r"silent since \d\d:\d\d:\d\d"))
+            expect(page.locator("#count")).to_have_text("1 readings")
+            feed.send(30)
+            wait_until(lambda: points(page)["oven-01"][:3] == [20, None, 30], "a gap")
+            states = []
+            while len(states) < 3:
+                states += [sensor["state"] for sensor in next_event(client, "sensors")]
+            assert states[:3] == ["normal", "silent", "normal"]
+        with step.connect() as late:
+            assert next_event(late, "figure")["data"][0]["y"][:3] == [20, None, 30]
+
+    # Alerts
+
+    def test_alert_has_hysteresis(self, start_feed: StartFeed, step: Step) -> None:
+        _, feed = start_feed()
+        with step.connect() as client:
+            # Ten readings are averaged, so ten decide.
+            feed.send(*[79.9] * 10)
+            feed.send(*[80.1] * 10, timestamp=time.time())
+            (alert,) = self.alerts(client, 1)
+            assert alert["sensor_id"] == "oven-01"
+            assert abs(alert["raised"] - time.time()) < 10
+            for around in ([79] * 10, [75.1] * 10, [81] * 10):
+                feed.send(*around)  # neither cleared nor raised anew
+            feed.send(*[74.9] * 10)
+            (alert,) = self.alerts(client, 1)
+            assert alert["cleared"] > alert["raised"]
+            feed.send(*[79.9] * 10)
+            feed.send(*[80.1] * 10)
+            assert len(self.alerts(client, 2)) == 2
+
+    def alerts(self, client: ClientConnection, count: int) -> list[dict]:
+        """Return the next list of alerts that is not empty."""
+        while not (alerts := next_event(client, "alerts")):
+            pass
+        assert len(alerts) == count
+        return alerts
+
+    def test_alert_on_every_page_and_acknowledged_for_all(self, start_feed: StartFeed, pages: Pages) -> None:
+        _, feed = start_feed()
+        first, second = pages.connect(), pages.connect()
+        feed.send(*[85] * 10)
+        feed.send(*[85] * 10, sensor_id="oven-02")
+        for page in (first, second):
+            items = page.get_by_role("list", name="Alerts").get_by_role("listitem")
+            expect(items).to_have_count(2)
+            expect(items.last).to_contain_text(re.compile(r"oven-01 raised \d\d:\d\d:\d\d, still too hot"))
+            expect(tile(page, "oven-01")).to_contain_text("too hot")
+            expect(page.get_by_role("alert")).to_have_text("Too hot: oven-01, oven-02")
+        # With the keyboard, which goes on with the next one.
+        first.get_by_role("button", name="Acknowledge oven-01").press("Enter")
+        expect(first.get_by_role("button", name="Acknowledge oven-02")).to_be_focused()
+        for page in (first, second, pages.connect()):
+            expect(page.get_by_role("button", name="Acknowledge oven-01")).to_have_count(0)
+            items = page.get_by_role("list", name="Alerts").get_by_role("listitem")
+            expect(items.last).to_contain_text(re.compile(r"still too hot, acknowledged \d\d:\d\d:\d\d"))
+            expect(page.get_by_role("alert")).to_have_text("Too hot: oven-02")
+        feed.send(*[60] * 10)
+        feed.send(*[60] * 10, sensor_id="oven-02")
+        expect(items.last).to_contain_text(re.compile(r"cleared \d\d:\d\d:\d\d, acknowledged"))
+        expect(second.locator("#alert")).to_be_empty()
+
+    def test_unknown_alerts_and_a_bounded_list(self, start_feed: StartFeed, step: Step) -> None:
+        _, feed = start_feed()
+        with step.connect() as client:
+            for number in (1, "\x1b", None, [[]], {"a": 1}):
+                send_event(client, "acknowledge", number)
+                assert next_event(client, "error").startswith("there is no alert ")
+            feed.send(*[85] * 10, sensor_id="stays")
+            for _ in range(120):
+                feed.send(*[85] * 10, *[60] * 10)
+            feed.send(20, sensor_id="last")
+            while "last" not in {one["sensor_id"] for one in next_event(client, "sensors")}:
+                pass
+        with step.connect() as client:
+            alerts = next_event(client, "alerts")
+        assert len(alerts) == 100
+        assert (alerts[0]["sensor_id"], alerts[-1]["number"]) == ("stays", 121)
+
+    # What a visitor has set
+
+    def test_zoom_and_hidden_lines_survive_data_and_a_reconnect(
+        self, start_feed: StartFeed, start_server: Callable[..., Server], pages: Pages
+    ) -> None:
+        pages.errors_are_expected = True
+        server, feed = start_feed()
+        page = pages.connect(viewport={"width": 900, "height": 700})
+        now = time.time()
+        for i in range(20):
+            for name in ("oven-01", "oven-02"):
+                feed.send(40 + i, sensor_id=name, timestamp=now - 20 + i)
+        wait_drawn(page, "oven-02", 20)
+        following = self.x_range(page)
+        box = page.locator("#plot .nsewdrag").first.bounding_box()
+        page.mouse.move(box["x"] + 100, box["y"] + 60)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 250, box["y"] + 150, steps=4)
+        page.mouse.up()
+        wait_until(lambda: self.x_range(page) != following, "zoomed")
+        zoomed = self.x_range(page)
+        tile(page, "oven-02").click()
+        expect(tile(page, "oven-02")).to_have_attribute("aria-pressed", "false")
+
+        def is_as_before() -> bool:
+            lines = page.locator(".scatterlayer .trace")
+            expect(lines).to_have_count(1)
+            return self.x_range(page) == zoomed
+
+        assert is_as_before()
+        feed.send(70, 70, sensor_id="oven-02")
+        feed.send(70, 70)
+        wait_drawn(page, "oven-01", 22)
+        assert is_as_before()
+        port = feed.port
+        server.stop()
+        expect(page.get_by_role("status")).to_contain_text("Disconnected")
+        start_server("--listen-tcp", str(port)).wait_for("Programs send readings")
+        expect(page.get_by_role("status")).to_contain_text("Connected", timeout=15_000)
+        again = Feed(port)
+        for name in ("oven-01", "oven-02"):
+            again.send(50, 51, sensor_id=name)
+        wait_until(lambda: points(page) == {"oven-01": [50, 50.5], "oven-02": [50, 50.5]}, "the new readings")
+        assert is_as_before()
+        # A new page, and this one after a double click, show everything again.
+        page.get_by_role("button", name="Show all lines").click()
+        expect(page.locator(".scatterlayer .trace")).to_have_count(2)
+        page.mouse.dblclick(box["x"] + 100, box["y"] + 100)
+        wait_until(lambda: self.x_range(page) != zoomed, "following again")
+        again.close()
+
+    def x_range(self, page: Page) -> list:
+        return page.evaluate("[...plot._fullLayout.xaxis.range, ...plot._fullLayout.yaxis.range]")
+
+    def test_axis_shows_the_latest_minutes(self, start_feed: StartFeed, pages: Pages) -> None:
+        _, feed = start_feed()
+        page = pages.connect()
+        feed.send(20, 20, timestamp=time.time() - 5000)
+        feed.send(20, timestamp=time.time() - 10, sensor_id="oven-02")
+        feed.send(20, sensor_id="oven-02")
+        wait_drawn(page, "oven-02", 2)
+        seconds = "plot._fullLayout.xaxis.range.map((t) => new Date(t) / 1000)"
+        wait_until(lambda: abs((r := page.evaluate(seconds))[1] - r[0] - 300) < 20, "five minutes")
+
+    def test_light_and_dark_and_a_phone(self, start_feed: StartFeed, pages: Pages) -> None:
+        _, feed = start_feed()
+        page = pages.connect(viewport={"width": 360, "height": 740}, has_touch=True)
+        for name in ("W" * 50, "oven-02"):
+            feed.send(*[85] * 10, sensor_id=name)
+        expect(page.get_by_role("list", name="Alerts").get_by_role("listitem")).to_have_count(2)
+        wait_drawn(page, "oven-02", 10)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        colour = "getComputedStyle(document.querySelector('.xtick text')).fill"
+        for scheme, ink in (("dark", "rgb(232, 237, 242)"), ("light", "rgb(23, 32, 42)")):
+            page.emulate_media(color_scheme=scheme)
+            wait_until(lambda ink=ink: page.evaluate(colour) == ink, f"{scheme} colours")
+
+    # Readings from other programs
+
+    def test_bad_lines_are_answered_and_counted(
+        self, start_feed: StartFeed, pages: Pages, step: Step
+    ) -> None:
+        server, feed = start_feed()
+        page = pages.connect()
+        now = time.time()
+        good = {"sensor_id": "oven-01", "timestamp": now, "temperature": 20}
+        cases = [
+            (b"rubbish", "b'rubbish' is not a reading; try {"),
+            (b"", "is not a reading"),
+            (b"\xff\xfe\x00", "is not a reading"),
+            (b"[" * 900, "is not a reading"),
+            (b"GET / HTTP/1.1", "is not a reading"),
+            (b"x" * 100_000, f"the line is too long; the limit is {MAX_LINE} bytes"),
+        ]
+        for change, says in [
+            ({"temperature": None}, "the temperature None is not a number"),
+            ({"temperature": "20"}, "the temperature '20' is not a number"),
+            ({"temperature": True}, "the temperature True is not a number"),
+            ({"temperature": float("nan")}, "the temperature nan is not a number"),
+            ({"temperature": float("inf")}, "the temperature inf is not a number"),
+            ({"temperature": 1e300}, "is not a number from -273.15 to 10000"),
+            ({"sensor_id": ""}, "the sensor_id '' is not text of 1 to 50 printable characters"),
+            ({"sensor_id": 7}, "the sensor_id 7 is not text"),
+            ({"sensor_id": "x" * 51}, "is not text of 1 to 50"),
+            ({"sensor_id": "\x1b[31mx"}, r"the sensor_id '\x1b[31mx' is not text"),
+            ({"timestamp": now * 1000}, "has to be in seconds, not milliseconds"),
+            ({"timestamp": "2026-11-21T00:00:00Z"}, "is not Unix time in seconds, such as 1"),
+            ({"timestamp": 12.5}, "the timestamp 12.5 is not Unix time in seconds"),
+            ({"timestamp": now + 3600}, "is ahead of this server's clock"),
+        ]:
+            cases.append((json.dumps(good | change).encode(), says))
+        del good["temperature"]
+        cases.append((json.dumps(good).encode(), "is not a reading"))
+        for line, says in cases:
+            feed.raw(line + b"\n")
+            error = feed.error()
+            assert says in error
+            assert len(error) < 250
+        expect(page.get_by_text(f"Bad lines refused: {len(cases)}")).to_be_visible()
+        assert points(page) == {}
+        # A late page is told too, and the next good line works.
+        feed.send(20, 22)
+        expect(tile(page, "oven-01")).to_contain_text("22.0")
+        expect(pages.connect().get_by_text(f"Bad lines refused: {len(cases)}")).to_be_visible()
+        for number in range(1, 51):
+            feed.send(20, sensor_id=f"more-{number}")
+        assert feed.error() == "there are 50 sensors already, and 'more-50' would be one more"
+        assert "\x1b" not in server.output
+
+    def test_senders_do_not_disturb_each_other(self, start_feed: StartFeed, step: Step) -> None:
+        server, feed = start_feed()
+        process = psutil.Process(server.process.pid)
+        with step.connect() as client:
+            feed.send(20)
+            next_event(client, "trace")
+            # One floods the server with bad lines and never reads an answer.
+            flood = Feed(feed.port, buffer=4096)
+            flood.raw(b"rubbish\n" * 15_000)
+            before = process.memory_info().rss
+            flood.raw(b"rubbish\n" * 25_000)
+            # One vanishes in the middle of a line.
+            vanished = Feed(feed.port)
+            vanished.raw(b'{"sensor_id": "oven-01", "timest')
+            vanished.answers.close()
+            reset(vanished.socket)
+            # And this one is heard all the same.
+            feed.send(21, sensor_id="oven-02")
+            while next_event(client, "trace")["meta"]["sensor_id"] != "oven-02":
+                pass
+            while (refused := next_event(client, "refused")) < 40_000:
+                pass
+            assert refused == 40_000
+            assert process.memory_info().rss - before < 8 * 2**20
+            server.wait_for("Bye, sender (127.0.0.1)")
+        # The flood has not read anything when the server stops, which is then quiet: the fixture looks.
+        server.stop()
+        flood.close()
+
+    def test_flood_of_the_longest_readings_is_sent_whole(self, start_feed: StartFeed, step: Step) -> None:
+        server, feed = start_feed()
+        # What JSON needs twelve characters for, and as many digits as there can be.
+        names = ["\U0001f600" * 49 + end for end in "\U0001f601\U0001f602"]
+        readings = [
+            {
+                "sensor_id": name,
+                "timestamp": time.time() - 9 + i / 1e6,
+                "temperature": -1.2345678901234567e-05,
+            }
+            for i in range(2500)
+            for name in names
+        ]
+        count = 0
+        with step.connect() as client:
+            feed.raw("".join(json.dumps(reading) + "\n" for reading in readings).encode())
+            while count < len(readings):
+                count += len(next_event(client, "readings"))
+        assert "failed" not in server.output
+
+    def test_more_senders_than_a_process_can_bear(self, start_feed: StartFeed, step: Step) -> None:
+        _, feed = start_feed()
+        with ExitStack() as stack:
+            others = [stack.enter_context(contextlib.closing(Feed(feed.port))) for _ in range(MAX_SENDERS)]
+            assert others[-1].error() == "there are 100 senders already"
+            assert others[-1].answers.readline() == ""
+            with step.connect() as client:
+                others[-2].send(20)
+                next_event(client, "readings")
+        wait_until(lambda: self.is_heard(feed.port), "there is room again")
+
+    @staticmethod
+    def is_heard(port: int) -> bool:
+        with contextlib.closing(Feed(port)) as feed:
+            feed.raw(b"rubbish\n")
+            return "is not a reading" in feed.error()
+
+    def test_ports_that_cannot_be_had(self, step: Step) -> None:
+        with socket.create_server(("", 0)) as taken:
+            port = str(taken.getsockname()[1])
+            for options, says in [
+                (["--listen-tcp", port], f"Cannot listen for readings on port {port}: "),
+                (["--listen-tcp", str(PORT)], "Readings need a port of their own: --listen-tcp 5679"),
+                (["--host", "192.0.2.1", "--listen-tcp", "5679"], "Cannot listen for readings on port 5679"),
+                (["--host", "a..b", "--listen-tcp", "5679"], "Cannot listen for readings on port 5679"),
+            ]:
+                server = Server(step.folder, *options)
+                assert server.wait_ended() == 1
+                assert len(server.lines) == 1
+                assert server.output.startswith(says)
+        for options in (["--silent-after", "0"], ["--silent-after", "nan"], ["--listen-tcp", "x"]):
+            server = Server(step.folder, *options)
+            assert server.wait_ended() == 2
+
+    # Much
+
+    def test_an_hour_of_readings(self, start_feed: StartFeed, pages: Pages, step: Step) -> None:
+        _, feed = start_feed()
+        page = pages.connect()
+        page.wait_for_function("window.Plotly")
+        began = time.time() - 3600
+        names = [f"sensor-{number:02}" for number in range(20)]
+
+        def send(first: int, last: int) -> None:
+            """Send the readings of half a second each, and wait until the page shows the last of them."""
+            feed.raw(
+                b"".join(
+                    b'{"sensor_id": "%s", "timestamp": %.1f, "temperature": %.2f}\n'
+                    % (name.encode(), began + i / 2, 40 + number + i % 200 / 5)
+                    for i in range(first, last)
+                    for number, name in enumerate(names)
+                )
+            )
+            while next_event(client, "readings", 30)[-1]["timestamp"] != round(began + (last - 1) / 2, 1):
+                pass
+            told = time.monotonic()
+            values = [f"{40 + number + (last - 1) % 200 / 5:.1f}" for number in range(20)]
+            shown = "[...document.querySelectorAll('#legend .value')].map((value) => value.textContent)"
+            page.wait_for_function(f"(values) => String({shown}) === values", arg=",".join(values))
+            expect(page.locator("#count")).to_have_text(f"{last * 20} readings")
+            took.append(time.monotonic() - told)
+
+        took: list[float] = []
+        with step.connect() as client:
+            for first in range(0, 7200, 900):
+                send(first, first + 900)
+                if first == 900:
+                    before = memory(page)
+        growth = memory(page) - before
+        assert sorted(took)[4] < 2
+        assert growth < 5 * 2**20
+        counts = page.evaluate("plot.data.map((trace) => [trace.x.length, trace.y.length])")
+        assert counts == [[600, 600]] * 20
+        last = page.evaluate("plot.data.map((trace) => trace.x.at(-1))")
+        offset = page.evaluate("new Date().getTimezoneOffset()") * 60
+        assert all(abs(ms / 1000 + offset - began - 3599.5) < 0.1 for ms in last)
+        assert page.locator("#alerts li").count() <= 100
+
+
+class TestFactory:
+    def test_reading_is_what_was_sent(self) -> None:
+        now = time.time()
+        line = json.dumps({"temperature": -3, "more": 1, "timestamp": now, "sensor_id": "Ofen 1 °"}).encode()
+        reading = parse_reading(line)
+        assert list(reading.items()) == [("sensor_id", "Ofen 1 °"), ("timestamp", now), ("temperature", -3)]
+
+    def test_lines(self) -> None:
+        async def read(*chunks: bytes) -> list[bytes]:
+            reader = asyncio.StreamReader()
+            for chunk in chunks:
+                reader.feed_data(chunk)
+            reader.feed_eof()
+            return [line async for line in lines(reader)]
+
+        async def main() -> None:
+            assert await read(b"one\ntw", b"o\n\nlast") == [b"one", b"two", b"", b"last"]
+            assert await read() == []
+            long, after = await read(b"x" * 300_000, b"x\nafter\n")
+            assert len(long) > MAX_LINE
+            assert after == b"after"
+
+        # Playwright keeps an event loop in this thread.
+        coroutine = main()
+        with pytest.raises(StopIteration):
+            coroutine.send(None)
+
+    @pytest.mark.parametrize("seed", [None, 1, 3])
+    def test_simulated_floor(self, seed: int | None) -> None:
+        floor = Floor(rate=2, seed=seed)
+        rounds = [{r["sensor_id"]: r["temperature"] for r in floor.read()} for _ in range(120)]
+        assert len(rounds[0]) == 19
+        assert len(rounds[60]) == 20
+        # Within the first minute one is too hot, for long enough, and one falls silent.
+        hot = [name for name in rounds[0] if sum(r.get(name, 0) > 80 for r in rounds) > 10]
+        assert "oven-03" in hot
+        assert any("pump-03" not in r for r in rounds)
+        assert all(25 < temperature < 95 for r in rounds for temperature in r.values())
+
+    def test_seed_decides_the_temperatures(self) -> None:
+        first, same, other = (Floor(rate=2, seed=seed) for seed in (1, 1, 2))
+
+        def temperatures(floor: Floor) -> list[float]:
+            return [reading["temperature"] for reading in floor.read()]
+
+        expected = temperatures(first)
+        assert expected == temperatures(same)
+        assert expected != temperatures(other)
