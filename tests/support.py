@@ -1,5 +1,6 @@
 """What the tests share: a step's server as a process, its clients without a browser, and its log."""
 
+import asyncio
 import base64
 import csv
 import json
@@ -11,9 +12,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Close
@@ -43,6 +45,23 @@ def wait_until(condition: Callable[[], object], what: str, timeout: float = 10) 
         assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
         time.sleep(0.02)
     return result
+
+
+def run(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine in a thread of its own, because Playwright keeps an event loop in the tests' thread."""
+    errors: list[BaseException] = []
+
+    def target() -> None:
+        try:
+            asyncio.run(coroutine)
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=target)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
 
 
 def free_port() -> int:

@@ -5,9 +5,8 @@ import io
 import math
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,24 +20,7 @@ from common.log import MAX_UNWRITTEN, Log
 from common.network import announce, lan_addresses, page_address
 from common.sampling import readings
 from common.sensors import SENSORS
-from tests.support import ROOT, raw_connection, read_log, text_frame
-
-
-def run(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine in a thread of its own, because Playwright keeps an event loop in the tests' thread."""
-    errors: list[BaseException] = []
-
-    def target() -> None:
-        try:
-            asyncio.run(coroutine)
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=target)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
+from tests.support import ROOT, raw_connection, read_log, run, text_frame
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to another process")

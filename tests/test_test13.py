@@ -20,7 +20,7 @@ from common.factory import MAX_LINE, MAX_SENDERS, Floor, lines, parse_reading
 from tests.benchmarks.plot import memory
 from tests.conftest import Pages
 from tests.promises import Console, NamedEvents, next_event, request, send_event
-from tests.support import PORT, Server, Step, free_port, reset, wait_until
+from tests.support import PORT, Server, Step, free_port, reset, run, wait_until
 
 # How often Plotly is called to add points, and in how many frames.
 COUNT_CALLS = """() => {
@@ -577,10 +577,7 @@ class TestFactory:
             assert len(long) > MAX_LINE
             assert after == b"after"
 
-        # Playwright keeps an event loop in this thread.
-        coroutine = main()
-        with pytest.raises(StopIteration):
-            coroutine.send(None)
+        run(main())
 
     @pytest.mark.parametrize("seed", [None, 1, 3])
     def test_simulated_floor(self, seed: int | None) -> None:
