@@ -770,10 +770,28 @@ def send_event(connection: ClientConnection, name: str, data: Any = None) -> Non
     connection.send(json.dumps({"event": name, "data": data}))
 
 
-class NamedEvents:
-    """Steps 10, 12 and 13: what every server of named events does, and its page with it."""
+class Programs:
+    """Steps 10 to 13: a page that connects by itself, wherever it comes from, and options."""
 
     options: tuple[str, ...] = ()
+
+    def test_page_from_a_file_and_from_a_web_server(
+        self, server: Server, step: Step, web_server: str, pages: Pages
+    ) -> None:
+        page = pages.open((step.folder / "client.html").as_uri())
+        expect(page.get_by_role("status")).to_have_text("Connected to localhost")
+        page = pages.open(f"{web_server}/{step.name}/client.html")
+        expect(page.get_by_role("status")).to_have_text("Connected to 127.0.0.1")
+
+    def test_help(self, step: Step) -> None:
+        helped = Server(step.folder, "--help")
+        assert helped.wait_ended() == 0
+        for option in ["--host", "--port", *self.options]:
+            assert option in helped.output
+
+
+class NamedEvents(Programs):
+    """Steps 10, 12 and 13: what every server of named events does, and its page with it."""
 
     def test_page_connects_by_itself_and_comes_back(
         self, start_server: Callable[..., Server], pages: Pages
@@ -788,14 +806,6 @@ class NamedEvents:
         )
         start_server()
         expect(page.get_by_role("status")).to_have_text("Connected to localhost", timeout=15_000)
-
-    def test_page_from_a_file_and_from_a_web_server(
-        self, server: Server, step: Step, web_server: str, pages: Pages
-    ) -> None:
-        page = pages.open((step.folder / "client.html").as_uri())
-        expect(page.get_by_role("status")).to_have_text("Connected to localhost")
-        page = pages.open(f"{web_server}/{step.name}/client.html")
-        expect(page.get_by_role("status")).to_have_text("Connected to 127.0.0.1")
 
     def test_page_at_another_port(self, start_server: Callable[..., Server], pages: Pages) -> None:
         port = free_port()
@@ -845,12 +855,6 @@ class NamedEvents:
             "/%2e",
         ):
             assert request("GET", path).status == 404, path
-
-    def test_help(self, step: Step) -> None:
-        helped = Server(step.folder, "--help")
-        assert helped.wait_ended() == 0
-        for option in ["--host", "--port", *self.options]:
-            assert option in helped.output
 
 
 def request(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from playwright.sync_api import Page, expect
 
 from tests.conftest import Pages
-from tests.promises import Console
+from tests.promises import Console, Programs
 from tests.support import PORT, Server, Step, wait_until
 
 
@@ -14,8 +14,9 @@ def value_of(page: Page, id: str) -> float:
     return page.evaluate("(id) => document.getElementById(id).value", id)
 
 
-class TestStep11(Console):
+class TestStep11(Console, Programs):
     step = "test11"
+    options = ("--rate", "--seed")
 
     def test_second_server_says_which_port_is_busy(self, server: Server, step: Step) -> None:
         # Here it takes the next port instead, so that two runs on one machine do not disturb one another.
@@ -59,17 +60,3 @@ class TestStep11(Console):
         start_server()
         expect(page.locator("#connection")).to_have_text("Connected to localhost", timeout=15_000)
         expect(page.locator("#steps-text")).to_have_text(re.compile("^[1-9]\\d? of 601 · "))
-
-    def test_page_from_a_file_and_from_a_web_server(
-        self, server: Server, step: Step, web_server: str, pages: Pages
-    ) -> None:
-        page = pages.open((step.folder / "client.html").as_uri())
-        expect(page.get_by_role("status")).to_have_text("Connected to localhost")
-        page = pages.open(f"{web_server}/{step.name}/client.html")
-        expect(page.get_by_role("status")).to_have_text("Connected to 127.0.0.1")
-
-    def test_help(self, step: Step) -> None:
-        helped = Server(step.folder, "--help")
-        assert helped.wait_ended() == 0
-        for option in ("--host", "--port", "--rate", "--seed"):
-            assert option in helped.output
