@@ -1,12 +1,14 @@
 # make dashboard   installs what is needed and starts the finished dashboard (test9)
 # make test        installs what the tests need, a browser included, and runs them all
+# make soak        the proof of test14, for as long as one likes: make soak SECONDS=3600
 # make bench       measures the speed, with the rivals in the same run
 # make screenshots takes the README's pictures afresh
 
 PYTHON ?= python3
+SECONDS := 60
 BIN := .venv/bin
 
-.PHONY: dashboard test bench screenshots clean
+.PHONY: dashboard test soak bench screenshots clean
 
 dashboard: .venv/installed
 	cd test9 && ../$(BIN)/python server.py
@@ -16,6 +18,10 @@ test: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+soak: .venv/installed-test
+	$(BIN)/python -m tests.browser
+	$(BIN)/python -m tests.soak --seconds $(SECONDS)
 
 bench: .venv/installed-bench
 	$(BIN)/python -m tests.browser

@@ -1,14 +1,18 @@
 """Plain HTTP on the port of a WebSocket server."""
 
+import asyncio
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from socket import SO_SNDBUF, SOL_SOCKET
+from typing import Any
 from urllib.parse import unquote
 
 from websockets.asyncio.server import ServerConnection
 from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 # The lines that announce a body, the one that asks for a WebSocket, and how long a request may be before
@@ -16,6 +20,12 @@ from websockets.http11 import Request, Response
 BODY_HEADERS = re.compile(rb"\r\n(?:content-length|transfer-encoding):[^\r\n]*", re.IGNORECASE)
 UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*websocket", re.IGNORECASE)
 MAX_REQUEST = 2**16
+# How long a request may take to arrive, and how long a client may take nothing of a response, in seconds.
+PATIENCE = 10
+STALLED = 30
+# How much of a response the system may hold for a client, in bytes. With more, and a slow client, half a
+# minute could pass in which none of it seems to be taken.
+SEND_BUFFER = 2**18
 
 
 class HttpConnection(ServerConnection):
@@ -27,6 +37,48 @@ class HttpConnection(ServerConnection):
 
     request_bytes: bytes | None = b""  # what has arrived of the request; None once it is complete
     is_websocket = True
+    is_half_closed = False  # whether the client has said that it sends no more
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        self.loop.call_later(PATIENCE, self._give_up)
+
+    async def handshake(self, *how: Any) -> None:
+        try:
+            await super().handshake(*how)
+        except asyncio.CancelledError:
+            # It came in the instant in which the server stops, which waits for it no more.
+            self.transport.abort()
+            raise
+
+    def _give_up(self) -> None:
+        if self.request_bytes is not None:
+            self.transport.abort()
+
+    def _watch(self, left: int, since: float) -> None:
+        """Hang up on a client that takes nothing of its response for too long, or when the server stops.
+
+        Args:
+            left: how many bytes waited for the client the last time.
+            since: since when it has been as many, by the loop's clock.
+        """
+        if self.connection_lost_waiter.done():
+            return
+        size, now = self.transport.get_write_buffer_size(), self.loop.time()
+        if size != left or (size == 0 and self.response is None):
+            left, since = size, now
+        is_over = size == 0 and self.response is not None and self.is_half_closed
+        if is_over or now - since > STALLED or not self.server.is_serving():
+            self.transport.abort()
+        else:
+            self.loop.call_later(0.5, self._watch, left, since)
+
+    def eof_received(self) -> bool | None:
+        # To say so while the response is on its way is no goodbye; the library takes it for one.
+        if not self.is_websocket and self.response is None:
+            self.is_half_closed = True
+            return True
+        return super().eof_received()
 
     def data_received(self, data: bytes) -> None:
         if self.request_bytes is None:
@@ -41,8 +93,10 @@ class HttpConnection(ServerConnection):
         self.is_websocket = UPGRADE.search(request) is not None
         if not self.is_websocket:
             request, rest = BODY_HEADERS.sub(b"", request), b""
-            # A large file may take a slow network longer than a goodbye may; open_timeout is its limit.
+            # A large file may take a slow network longer than a goodbye may.
             self.close_timeout = None
+            self.transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER)
+            self._watch(-1, 0.0)
         super().data_received(request + end + rest)
 
 
@@ -114,3 +168,52 @@ def answer(
     if request.method == "HEAD":
         response.body = b""
     return response
+
+
+async def download(
+    connection: ServerConnection,
+    name: str,
+    content_type: str,
+    size: int,
+    pieces: Generator[bytes, None, None],
+) -> Response:
+    """Send a file of any size, no faster than the client takes it, and close the connection.
+
+    To be called by `process_request`, of a server with `open_timeout=None`: the library counts a response as
+    a part of opening, and a download can take longer than that may.
+
+    Args:
+        connection: the connection on which the request came.
+        name: the file's name for the client.
+        content_type: its type.
+        size: how many bytes it has.
+        pieces: the bytes; the next piece is taken in another thread.
+
+    Returns:
+        What `process_request` has to return; the response itself has been sent.
+    """
+    transport = connection.transport
+    head = (
+        f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {size}\r\n"
+        f'Content-Disposition: attachment; filename="{name}"\r\n'
+        "Cache-Control: no-store\r\nConnection: close\r\n\r\n"
+    )
+    transport.write(head.encode())
+    try:
+        if connection.request.method != "HEAD":
+            while not transport.is_closing() and (piece := await asyncio.to_thread(next, pieces, b"")):
+                transport.write(piece)
+                await connection.drain()
+        # What still waits for the network is sent, and then the connection is closed.
+        transport.close()
+        await asyncio.wait([connection.connection_lost_waiter])
+    except (OSError, ConnectionClosed):
+        # The client has gone, or the disk has failed: it sees that the file is cut short.
+        pass
+    finally:
+        # A transport that has just sent its last byte must not be ended twice.
+        if not connection.connection_lost_waiter.done():
+            transport.abort()
+        with suppress(ValueError):  # the last piece is just being read
+            pieces.close()
+    return Response(200, "OK", Headers(), b"")

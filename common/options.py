@@ -72,3 +72,14 @@ def _rate(text: str) -> float:
     if not 0 < rate <= 10_000:
         raise argparse.ArgumentTypeError(f"{text!r} is not a sample rate; use more than 0 and at most 10000")
     return rate
+
+
+def speed(text: str) -> float:
+    """Return how many times as fast something is to be played; for `extra`, as in `{"type": speed}`."""
+    try:
+        times = float(text)
+    except ValueError:
+        times = 0
+    if not 0 < times <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a speed; use 10 for ten times as fast")
+    return times

@@ -53,6 +53,18 @@ PAINTED = """(colour) => {
   return new Uint32Array(data.buffer).includes(((255 << 24) | (b << 16) | (g << 8) | r) >>> 0);
 }"""
 
+# Every reading that a page has as such, as [time in µs, value, …].
+ROWS = """() => {
+  const { times, values, length } = run.ring;
+  return Array.from({ length }, (_, i) => [times[i], ...values.map((column) => column[i])]);
+}"""
+
+# How many gaps the first line has.
+GAPS = """() => {
+  const [, values] = window.plots.at(-1).data;
+  return values.filter((value, i) => value === null && values[i - 1] !== null).length;
+}"""
+
 
 def count_of(page: Page) -> int:
     return int(re.match(r"(\d+) readings", page.locator("#count").inner_text())[1])
@@ -62,6 +74,33 @@ def wait_for_readings(page: Page, more: int) -> None:
     """Wait until that many more readings have been shown."""
     shown = "parseInt(document.getElementById('count').textContent)"
     page.wait_for_function(f"(enough) => {shown} >= enough", arg=page.evaluate(shown) + more, timeout=20_000)
+
+
+def stop(pages: Pages, page: Page) -> None:
+    """Press Stop, and wait until the page has everything that the log has."""
+    pages.command(page, "STOP")
+    expect(page.get_by_label("Response")).to_have_text("OK: stopped")
+    wait_for_all(page)
+
+
+def wait_for_all(page: Page) -> None:
+    """Wait until the page of a step that has stopped has, by its own account, every reading of the run."""
+    page.evaluate("() => { window.countedBefore = counted; }")
+    page.wait_for_function(
+        """() => {
+          if (counted === countedBefore || counted.acquired !== run.have) return false;
+          const number = (id) => parseInt(document.getElementById(id).textContent.replaceAll(",", ""));
+          return number("acquired") > 0 && number("acquired") === number("count")
+            && number("acquired") === number("logged") && number("missing") === 0;
+        }""",
+        timeout=20_000,
+    )
+    wait_for_drawing(page)
+
+
+def wait_for_drawing(page: Page) -> None:
+    """Wait until what the page has at this moment is drawn, which is in the next animation frame."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 class Console:
@@ -771,7 +810,7 @@ def send_event(connection: ClientConnection, name: str, data: Any = None) -> Non
 
 
 class Programs:
-    """Steps 10 to 13: a page that connects by itself, wherever it comes from, and options."""
+    """From step 10 on: a page that connects by itself, wherever it comes from, and options."""
 
     options: tuple[str, ...] = ()
 

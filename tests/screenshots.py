@@ -15,6 +15,7 @@ FOLDER = Path(__file__).parent / "screenshots"
 DESKTOP = {"viewport": {"width": 1000, "height": 625}}
 TALL = {"viewport": {"width": 1000, "height": 780}}
 SIZES = {"test10": (1000, 400), "test11": (1000, 440), "test12": (1000, 620), "test13": (1100, 940)}
+SIZES |= {"test14": (1150, 760)}
 LOW = {"viewport": {"width": 1000, "height": 400}}
 PHONE = {"viewport": {"width": 390, "height": 780}, "device_scale_factor": 2, "color_scheme": "dark"}
 
@@ -55,7 +56,7 @@ def picture(browser: Browser, step: Step, name: str, options: dict, *, readings:
 
 
 def picture_of_program(browser: Browser, step: Step, name: str, options: dict) -> None:
-    """Take one picture of the page of a step of Part II in use."""
+    """Take one picture of the page of a step of Part II or III in use."""
     page: Page = browser.new_page(**options)
     page.goto(step.url)
     expect(page.get_by_role("status")).to_contain_text("Connected to")
@@ -75,6 +76,10 @@ def picture_of_program(browser: Browser, step: Step, name: str, options: dict) -
     elif step.name == "test13":
         alerts = page.get_by_role("list", name="Alerts").get_by_role("listitem")
         wait_until(lambda: alerts.count() >= 2, "two alerts", 180)
+    elif step.number >= 14:
+        if page.get_by_role("button", name="Start", exact=True).is_enabled():
+            page.get_by_role("button", name="Start", exact=True).click()
+        wait_until(lambda: count_of(page) >= 1200, "a minute", 120)
     page.screenshot(path=FOLDER / f"{name}.png")
     page.close()
 
@@ -91,6 +96,8 @@ def main() -> None:
                     width, height = SIZES[name]
                     options = {"viewport": {"width": width, "height": height}}
                     picture_of_program(browser, step, name, options)
+                    if name == "test14":
+                        picture_of_program(browser, step, f"{name}-phone", PHONE)
                 print(f"tests/screenshots/{name}.png", flush=True)
                 continue
             with running(step):

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import csv
+import itertools
 import json
 import os
 import signal
@@ -25,7 +26,8 @@ ROOT = Path(__file__).parent.parent
 PORT = 5678
 PART_I = ["test1", "test2", "test3", "test4", "test4b", "test5", "test6", "test7", "test8", "test9"]
 PART_II = ["test10", "test11", "test12", "test13"]
-STEPS = PART_I + PART_II
+PART_III = ["test14"]
+STEPS = PART_I + PART_II + PART_III
 
 # Joins the console of the process whose id it is given, and presses Ctrl-C there.
 WINDOWS_CTRL_C = """
@@ -116,7 +118,9 @@ class Server:
     def remove_log(self) -> None:
         """Leave the step's folder as it was before this server ran."""
         if "Logging to " in self.output:
-            self.log.unlink()
+            # From step 14 on there are more files of the same name.
+            for file in self.log.parent.glob(f"{self.log.stem}.*"):
+                file.unlink()
             with suppress(OSError):
                 self.log.parent.rmdir()  # which fails, as it should, if there are other logs
 
@@ -169,8 +173,8 @@ class Server:
 
 
 class Step:
-    """How a step is spoken to: steps 4 to 9 have the same acquisition, but not the same messages, and from
-    step 10 on there is one socket for named events."""
+    """How a step is spoken to: steps 4 to 9 have the same acquisition, but not the same messages, steps 10 to
+    13 have one socket for named events, and from step 14 on readings come as lines of the log."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -187,7 +191,7 @@ class Step:
     @property
     def roles(self) -> list[str]:
         """The roles of the sockets that a page has; where it has only one, that is of no role."""
-        return ["control", "data"] if 4 <= self.number <= 9 else [""]
+        return [""] if self.number < 4 or 10 <= self.number <= 13 else ["control", "data"]
 
     @contextmanager
     def connect(self, role: str = "control") -> Iterator[ClientConnection]:
@@ -243,6 +247,19 @@ def read_log(path: Path, *, torn: bool = False) -> list[dict[str, float]]:
     times = [int(row["time_ns"]) for row in rows]
     assert times == sorted(times)
     return [{name: float(value) for name, value in row.items()} for row in rows]
+
+
+def rows_of(log: Path) -> list[list[float]]:
+    """Return the readings in a log as pages have them: the time in whole microseconds, then the values."""
+    with log.open(encoding="utf-8") as file:
+        _, *rows = csv.reader(file)
+    return [[int(row[1]) // 1000, *map(float, row[2:])] for row in rows]
+
+
+def gaps_in(log: Path) -> int:
+    """Return how many times nothing was read for 0.2 s, which is a gap in the line of a fast sensor."""
+    times = [row[0] for row in rows_of(log)]
+    return sum(after - before >= 200_000 for before, after in itertools.pairwise(times))
 
 
 def raw_connection(

@@ -8,13 +8,16 @@ import pytest
 from tests.support import ROOT, STEPS
 
 # About 100 lines for a server and 150 for a page. These are longer, each for one idea in full: the log of
-# step 5, what it takes to serve a dashboard and to notice an outage, and what many sensors need.
+# step 5, what it takes to serve a dashboard and to notice an outage, what many sensors need, and the protocol
+# by which a page gets all of a run.
 LONGER = {
     "test5/server.py": 170,
     "test9/server.py": 155,
     "test9/client.html": 205,
     "test13/server.py": 185,
     "test13/client.html": 206,
+    "test14/server.py": 230,
+    "test14/client.html": 360,
 }
 
 

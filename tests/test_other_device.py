@@ -17,8 +17,8 @@ from playwright.sync_api import Browser, Playwright, expect
 
 from tests.browser import LAUNCH_ARGS
 from tests.conftest import Pages, can_isolate
-from tests.promises import count_of, wait_for_readings
-from tests.support import PART_I, PART_II, PORT, ROOT, Server, Step, wait_until
+from tests.promises import GAPS, ROWS, count_of, stop, wait_for_readings
+from tests.support import PART_I, PART_II, PART_III, PORT, ROOT, Server, Step, gaps_in, rows_of, wait_until
 
 if sys.platform != "linux" or not (can_isolate() or "CI" in os.environ):
     pytest.skip("network namespaces need Linux, root and the command ip", allow_module_level=True)
@@ -186,9 +186,10 @@ def test_network_that_fails_and_comes_back(start_server: Callable[..., Server], 
     assert values[outage - 1] is None
 
 
-@pytest.mark.parametrize("step", PART_II, indirect=True)
+@pytest.mark.parametrize("step", PART_II + PART_III, indirect=True)
 def test_program_on_another_device(step: Step, start_server: Callable[..., Server], pages: Pages) -> None:
-    pages.errors_are_expected = True
+    # Two of them lose their network below.
+    pages.errors_are_expected = step.name in ("test10", "test11")
     server = start_server(prefix=IN_SERVER)
     url = f"http://{SERVER_ADDRESS}:{PORT}/"
     assert f"On other devices, open: {url}" in server.output
@@ -201,6 +202,26 @@ def test_program_on_another_device(step: Step, start_server: Callable[..., Serve
                 f"Disconnected: nothing heard from {SERVER_ADDRESS}:{PORT} for 5 seconds", timeout=9000
             )
         expect(page.get_by_role("status")).to_have_text(f"Connected to {SERVER_ADDRESS}", timeout=20_000)
+
+
+@pytest.mark.parametrize("step", ["test14"], indirect=True)
+def test_history_has_no_gap_where_the_network_failed(
+    step: Step, start_server: Callable[..., Server], pages: Pages
+) -> None:
+    pages.errors_are_expected = True
+    server = start_server("--rate", "200", prefix=IN_SERVER)
+    page = pages.connect(f"http://{SERVER_ADDRESS}:{PORT}/")
+    pages.command(page, "START")
+    wait_for_readings(page, 200)
+    with unplugged():
+        expect(page.get_by_role("status")).to_contain_text(
+            f"Disconnected: nothing heard from {SERVER_ADDRESS}:{PORT} for 5 seconds", timeout=9000
+        )
+    expect(page.get_by_role("status")).to_have_text(f"Connected to {SERVER_ADDRESS}", timeout=20_000)
+    wait_for_readings(page, 200)
+    stop(pages, page)
+    assert page.evaluate(ROWS) == rows_of(server.log)
+    assert page.evaluate(GAPS) <= gaps_in(server.log)
 
 
 @pytest.mark.parametrize("step", ["test3", "test9"], indirect=True)

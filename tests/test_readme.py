@@ -16,7 +16,7 @@ from playwright.sync_api import expect
 
 from tests.conftest import Pages
 from tests.promises import wait_for_readings
-from tests.support import PART_II, PORT, ROOT, STEPS, Server, Step, wait_until
+from tests.support import PORT, ROOT, STEPS, Server, Step, wait_until
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 HEADINGS = [
@@ -58,6 +58,7 @@ RUN_BY_A_TEST_BELOW = {"make dashboard", "python -m http.server", "python server
 NOT_RUN = {
     "make test": "it is what runs this test",
     "make bench": "it takes minutes, installs the rivals, and measures nothing while tests run beside it",
+    "make soak": "it takes a minute; test_soak.py runs the same for a quarter of one",
     "make screenshots": "it takes minutes, and overwrites the pictures that are checked here",
     "make clean": "it removes the environment in which this test runs",
     "python3 -m venv .venv": "make test has just done so",
@@ -98,22 +99,31 @@ def test_differences(command: str) -> None:
 
 def test_difference_to_the_step_before_is_shown() -> None:
     pairs = [[re.sub("/.*", "", name) for name in command.split()[-2:]] for command in DIFFS]
-    assert [pair for pair, _ in itertools.groupby(pairs)] == [
-        list(pair) for pair in itertools.pairwise(STEPS)
-    ]
+    # test14 goes on from the dashboard of Part I, not from the programs of Part II.
+    before = {step: earlier for earlier, step in itertools.pairwise(STEPS)} | {"test14": "test9"}
+    assert [pair for pair, _ in itertools.groupby(pairs)] == [[before[step], step] for step in STEPS[1:]]
 
 
-def test_help() -> None:
+def holds_for(steps: str, step: str) -> bool:
+    """Return whether what the table says of an option, as in "test4 to test9, test14 on", names this step."""
+    holds, number = False, STEPS.index(step)
+    for part in steps.split(", "):
+        if part.startswith("but not "):
+            holds = holds and step not in part.removeprefix("but not ").split(" and ")
+        else:
+            first, _, last = part.removesuffix(" on").partition(" to ")
+            end = len(STEPS) if part.endswith(" on") else STEPS.index(last or first) + 1
+            holds = holds or STEPS.index(first) <= number < end
+    return holds
+
+
+@pytest.mark.parametrize("step", STEPS[2:])
+def test_help(step: str) -> None:
     options = re.findall(r"^\| `(--[\w-]+)[^|]*\| ([^|]*) \|", SECTIONS["Options"], flags=re.M)
-    documented = {step: {name for name, steps in options if steps in ("test3 on", step)} for step in PART_II}
-    for step in PART_II:
-        if step != "test10":
-            documented[step] |= {name for name, steps in options if steps == "test4 on, but not test10"}
-    documented["test9"] = {name for name, steps in options if " on" in steps or steps == "test4 to test9"}
-    for step, names in documented.items():
-        server = Server(ROOT / step, "--help")
-        assert server.wait_ended() == 0
-        assert set(re.findall(r"^  (?:-h, )?(--[\w-]+)", server.output, flags=re.M)) == names
+    server = Server(ROOT / step, "--help")
+    assert server.wait_ended() == 0
+    documented = {name for name, steps in options if holds_for(steps, step)}
+    assert set(re.findall(r"^  (?:-h, )?(--[\w-]+)", server.output, flags=re.M)) == documented
 
 
 def test_web_server_for_the_pages_of_test3_to_test8() -> None:
@@ -252,6 +262,21 @@ class TestOwnSensor:
         expect(legend).to_have_text([re.compile(field) for field in fields])
         values = legend.locator(".value").all_inner_texts()
         assert all(re.fullmatch(r"\d+(\.\d+)?", value) for value in values)
+
+
+def test_pandas_reads_a_log_as_the_section_of_test14_says(tmp_path: Path) -> None:
+    code = next(block for block in fences(OF_STEP["test14"], "text") if "import pandas" in block)
+    log = tmp_path / re.search(r'"(logs/.*?)"', code)[1]
+    log.parent.mkdir()
+    log.write_text("seq,time_ns,x\n1,1767225600250000000,0.5\n2,1767225600500000000,\n", encoding="utf-8")
+    result = subprocess.run(
+        [sys.executable, "-c", f"{code}\nprint(log.index[0], log['x'].isna().sum())"],
+        cwd=tmp_path,
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    assert result.stdout == "2026-01-01 00:00:00.250000 1\n"
 
 
 class TestOwnPrograms:

@@ -32,7 +32,7 @@ function createPlot(figure, fields, onDraw) {
         {},
         ...names.map((name, index) => ({
           label: name,
-          stroke: () => colour(`--series-${(index % 4) + 1}`),
+          stroke: () => colour(`--series-${(index % 8) + 1}`),
           width: 2,
           points: { show: false },
         })),
@@ -97,13 +97,15 @@ function createPlot(figure, fields, onDraw) {
 }
 
 // The legend: for each field its name, its latest value and its unit, as a button that hides its line.
-// list: the <ul> to fill. Returns a function that shows the latest values, in the order of the fields.
+// list: the <ul> to fill. fields: the unit of each by its name, an object or a Map. Returns a function that shows
+// the latest values, in the order of the fields.
 function createLegend(list, fields, plot) {
   const values = [];
-  const items = Object.entries(fields).map(([name, unit], index) => {
+  const entries = fields instanceof Map ? [...fields] : Object.entries(fields);
+  const items = entries.map(([name, unit], index) => {
     const button = document.createElement("button");
     button.className = "field";
-    button.style.setProperty("--color", `var(--series-${(index % 4) + 1})`);
+    button.style.setProperty("--color", `var(--series-${(index % 8) + 1})`);
     button.setAttribute("aria-pressed", "true");
     for (const [part, text] of [["name", name], ["value", "–"], ["unit", ` ${unit}`]]) {
       const span = document.createElement("span");
@@ -122,5 +124,8 @@ function createLegend(list, fields, plot) {
     return item;
   });
   list.replaceChildren(...items);
-  return (latest) => latest.forEach((value, index) => (values[index].textContent = value ?? "–"));
+  // More than six digits, as computed values often have, nobody reads while they change.
+  const isLong = (value) => typeof value === "number" && !Number.isInteger(value);
+  const short = (value) => (isLong(value) ? Number(value.toPrecision(6)) : (value ?? "–"));
+  return (latest) => latest.forEach((value, index) => (values[index].textContent = short(value)));
 }

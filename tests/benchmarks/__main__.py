@@ -7,9 +7,9 @@ import sys
 
 import psutil
 
-from tests.benchmarks import fanout, loop, page, plot
+from tests.benchmarks import fanout, history, loop, page, plot
 
-BENCHMARKS = {"fanout": fanout, "plot": plot, "page": page, "loop": loop}
+BENCHMARKS = {"fanout": fanout, "plot": plot, "page": page, "loop": loop, "history": history}
 
 
 def main() -> None:

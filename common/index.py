@@ -1,0 +1,350 @@
+"""Where in a log which reading is, and extremes of its values, so that ten million rows answer like ten
+thousand.
+
+The readings of a log are put into bins, each of which stands for a stretch of time. A bin's stretch begins at
+a multiple of its width, counted from 1970, so a reading always falls into the same bin, whoever looks and
+whenever. The widths are powers of two microseconds: the narrowest bins hold some `ROWS` readings each at the
+sample rate, and four bins of one level make one of the next. Of each is known where its lines begin in the
+file, how many there are, and the least and the greatest value of each field.
+
+That is kept in an SQLite file beside the log (https://sqlite.org/), about a tenth of its size. It is made
+from the log alone. If it is lost, it is made again, and where it cannot be written, it is kept in memory.
+What it cannot tell is read from the log.
+"""
+
+import math
+import sqlite3
+import threading
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROWS = 32
+LEVELS = 12
+# So many rows are rather read from the log than shown in bins wider than was asked for.
+MOST_ROWS = 12_000
+# How many bytes of a log are put into bins, or read for a view, at once.
+CHUNK, PART = 2**20, 2**15
+# Left to itself, SQLite would rather look at every bin of the level.
+SEQS = "FROM bins INDEXED BY seqs WHERE level = 0"
+STARTS = "FROM bins INDEXED BY starts WHERE level = 0"
+
+
+class LastBin(NamedTuple):
+    """A bin at the narrowest level: the number of its last reading, and where it ends, in µs of Unix time."""
+
+    last: int
+    stop_us: int
+
+
+class Index:
+    """The index of one log; its methods may be called in any thread.
+
+    Args:
+        path: the CSV file.
+        fields: how many fields it has.
+        rate: the sample rate, in readings a second, which decides how wide the bins are.
+    """
+
+    def __init__(self, path: Path, fields: int, rate: float) -> None:
+        self.path, self.fields = path, fields
+        self._end = 0  # up to where the log is whole
+        self._lock = threading.RLock()
+        self._columns = ", ".join(f"min{i} REAL, max{i} REAL" for i in range(fields))
+        self._merged = ", ".join(f"MIN(min{i}), MAX(max{i})" for i in range(fields))
+        # The width of the narrowest bins, as a power of two.
+        self.base = max(0, math.ceil(math.log2(ROWS / rate * 1e6)))
+        file = path.with_suffix(".index")
+        for place in (file, file, ":memory:"):
+            try:
+                self._open(place)
+                break
+            except sqlite3.OperationalError:
+                pass  # it cannot be written, or another program is writing it
+            except sqlite3.DatabaseError:
+                # It is no index, or no longer one.
+                with suppress(OSError):
+                    file.unlink()
+
+    def _open(self, file: Path | str) -> None:
+        db = sqlite3.connect(file, check_same_thread=False, timeout=1)
+        try:
+            self._db = db
+            # What a power cut destroys is made anew from the log.
+            db.execute("PRAGMA synchronous = OFF")
+            layout = f"{self.fields} {self.base}"
+            with suppress(sqlite3.OperationalError):
+                if db.execute("SELECT layout FROM about").fetchone() != (layout,):
+                    db.executescript("DROP TABLE about; DROP TABLE bins")
+            db.execute("CREATE TABLE IF NOT EXISTS about (layout TEXT)")
+            db.execute(
+                "CREATE TABLE IF NOT EXISTS bins (level INTEGER, bin INTEGER, first INTEGER, last INTEGER, "
+                f"row INTEGER, count INTEGER, start INTEGER, stop INTEGER, {self._columns}, "
+                "PRIMARY KEY (level, bin)) WITHOUT ROWID"
+            )
+            db.execute("CREATE UNIQUE INDEX IF NOT EXISTS seqs ON bins (first) WHERE level = 0")
+            db.execute("CREATE UNIQUE INDEX IF NOT EXISTS starts ON bins (start) WHERE level = 0")
+            if db.execute("SELECT COUNT(*) FROM about").fetchone() == (0,):
+                db.execute("INSERT INTO about VALUES (?)", (layout,))
+            db.commit()
+            self._resume()
+        except sqlite3.Error:
+            db.close()
+            raise
+
+    def _resume(self) -> None:
+        """Find out up to where the log is in the bins; what follows is read again."""
+        query = "SELECT bin, stop, row + count, last FROM bins WHERE level = 0 ORDER BY bin DESC LIMIT 1"
+        last = self._db.execute(query).fetchone()
+        self._last_bin, self._position, self._rows, self._seq = last or (None, 0, 0, -1)
+        self._open_bin: list[Any] | None = None
+
+    def update(self, begin: int, end: int) -> None:
+        """Put what is new in the log into its bins.
+
+        Args:
+            begin: where the first line after the header is.
+            end: where the last whole line ends.
+
+        Raises:
+            OSError: if the log cannot be read.
+            ValueError: if what is new is not what is in a log.
+        """
+        with self._lock:
+            try:
+                if self._position > end:
+                    # The log is shorter than it was, so this is the index of another one.
+                    self._db.execute("DELETE FROM bins")
+                    self._resume()
+                self._position = max(begin, self._position)
+                self._end = end
+                with self.path.open("rb") as file:
+                    file.seek(self._position)
+                    while self._position < end:
+                        data = file.read(min(CHUNK, end - self._position))
+                        data = data[: data.rfind(b"\n") + 1]
+                        if not data:
+                            raise ValueError("it ends too early")
+                        self._take(data)
+                        file.seek(self._position)
+            except ValueError:
+                with suppress(sqlite3.Error):
+                    self._db.rollback()
+                    self._resume()
+                raise
+            except sqlite3.Error:
+                # A full disk, for example. What the bins lack is read from the log until they can be made.
+                with suppress(sqlite3.Error):
+                    self._db.rollback()
+                    self._resume()
+
+    def commit(self) -> None:
+        """Have what is new written to the index's file."""
+        with self._lock, suppress(sqlite3.Error):
+            self._db.commit()
+
+    def _take(self, data: bytes) -> None:
+        position = self._position
+        current = self._open_bin
+        for line in data.splitlines(keepends=True):
+            seq, time_ns, *texts = line.split(b",")
+            seq, number = int(seq), int(time_ns) // 1000 >> self.base
+            if current is None or number != current[0]:
+                if current is not None:
+                    self._close(current)
+                if self._last_bin is not None and number <= self._last_bin:
+                    raise ValueError(f"the time goes back at reading {seq}")
+                current = self._open_bin = [number, seq, seq, self._rows, 0, position, position]
+                current += [None, None] * self.fields
+            if seq <= self._seq:
+                raise ValueError(f"reading {seq} comes after reading {self._seq}")
+            self._seq = seq
+            position += len(line)
+            self._rows += 1
+            current[2] = seq
+            current[4] += 1
+            current[6] = position
+            if len(texts) != self.fields:
+                raise ValueError(f"reading {seq} has {len(texts)} values, not {self.fields}")
+            slot = 7
+            for text in texts:
+                if (value := number_in(text)) is not None:
+                    low = current[slot]
+                    if low is None:
+                        current[slot] = current[slot + 1] = value
+                    elif value < low:
+                        current[slot] = value
+                    elif value > current[slot + 1]:
+                        current[slot + 1] = value
+                slot += 2
+        self._position = position
+
+    def _close(self, current: list[Any]) -> None:
+        """Keep a bin to which nothing can come any more, and those that it completes at the levels above."""
+        marks = ", ".join("?" * (1 + len(current)))
+        self._db.execute(f"INSERT OR REPLACE INTO bins VALUES ({marks})", [0, *current])
+        number, self._last_bin = self._last_bin, current[0]
+        following = current[0]
+        for level in range(LEVELS - 1):
+            if number is None or number >> 2 == following >> 2:
+                break
+            number, following = number >> 2, following >> 2
+            self._db.execute(
+                "INSERT OR REPLACE INTO bins SELECT level + 1, bin >> 2, MIN(first), MAX(last), MIN(row), "
+                f"SUM(count), MIN(start), MAX(stop), {self._merged} FROM bins "
+                "WHERE level = ? AND bin >= ? AND bin < ?",
+                (level, number << 2, (number + 1) << 2),
+            )
+
+    def _one(self, query: str, *values: object) -> Any:
+        with self._lock, suppress(sqlite3.Error):
+            return self._db.execute(query, values).fetchone()
+        return None
+
+    def offset_before(self, column: int, value: int) -> int:
+        """Return a place in the file shortly before a line; 0 if that is not known.
+
+        Args:
+            column: whether it is the first line with at least this number (0), or time in µs (1).
+            value: that number, or time.
+        """
+        if column == 0:
+            query = f"SELECT start {SEQS} AND first <= ? ORDER BY first DESC LIMIT 1"
+        else:
+            value >>= self.base
+            # The lines after the last bin can be of a later time too.
+            query = "SELECT start FROM bins WHERE level = 0 AND bin <= ? ORDER BY bin DESC LIMIT 1"
+        found = self._one(query, value)
+        return found[0] if found else 0
+
+    def row_before(self, offset: int) -> tuple[int, int]:
+        """Return a place in the file shortly before this one, and how many lines stand before it."""
+        query = f"SELECT start, row {STARTS} AND start <= ? ORDER BY start DESC LIMIT 1"
+        return self._one(query, offset) or (0, 0)
+
+    def last_bin(self, seq: int) -> LastBin | None:
+        """Return the last of the narrowest bins of which all readings have at most this number."""
+        query = f"SELECT last, bin {SEQS} AND first <= ? ORDER BY first DESC LIMIT 2"
+        with self._lock, suppress(sqlite3.Error):
+            for last, number in self._db.execute(query, (seq,)):
+                if last <= seq:
+                    return LastBin(last, (number + 1) << self.base)
+        return None
+
+    def shift_for(self, span_us: int, columns: int, rows: float = math.inf) -> int:
+        """Return how wide bins have to be, as a power of two, so that so many are enough for this time.
+
+        Args:
+            span_us: the time in µs.
+            columns: how many bins there may be.
+            rows: how many lines would have to be read for bins narrower than the index has; if that are too
+                many, the bins are as narrow as it has.
+        """
+        shift = max(0, math.ceil(math.log2(max(1, span_us / columns))))
+        return max(shift, self.base) if rows > MOST_ROWS else shift
+
+    def bins(self, start_us: int, stop_us: int, shift: int) -> list[list[Any]]:
+        """Return the bins of a width from one time to another.
+
+        Args:
+            start_us: the first time, in µs of Unix time; the bin that it is in is returned whole.
+            stop_us: the time before which the last reading is.
+            shift: the width of the bins in µs, as a power of two.
+
+        Returns:
+            For each bin that is not empty, in order: its number, how many readings are in it, and the least
+            and greatest value of each field, or None.
+
+        Raises:
+            OSError: if the log cannot be read.
+        """
+        found: dict[int, list[Any]] = {}
+        position = start_us >> shift << shift
+        with self._lock, suppress(sqlite3.Error):
+            # Where the bins of one level are not complete yet, those of the level below go on.
+            for level in range(min(LEVELS - 1, (shift - self.base) // 2), -1, -1):
+                width = self.base + 2 * level
+                numbers = (level, -(-position >> width), stop_us >> width)
+                query = (
+                    f"SELECT bin >> {shift - width}, SUM(count), {self._merged} FROM bins "
+                    "WHERE level = ? AND bin >= ? AND bin < ? GROUP BY 1 ORDER BY 1"
+                )
+                bins = self._db.execute(query, numbers).fetchall()
+                # Bins that are complete have no empty place before them that could still be filled.
+                last = self._db.execute("SELECT MAX(bin) FROM bins WHERE level = ?", (level,)).fetchone()[0]
+                for number, count, *extremes in bins:
+                    _merge(found, number, count, extremes)
+                if last is not None:
+                    position = max(position, min(last + 1, stop_us >> width) << width)
+        for times, fields in self._rows_between(position, stop_us):
+            first = 0
+            while first < len(times):
+                number = times[first] >> shift
+                last = bisect_left(times, (number + 1) << shift, first)
+                extremes: list[float | None] = []
+                for values in fields:
+                    known = [value for value in values[first:last] if value is not None]
+                    extremes += (min(known), max(known)) if known else (None, None)
+                _merge(found, number, last - first, extremes)
+                first = last
+        return [found[number] for number in sorted(found)]
+
+    def _rows_between(
+        self, start_us: int, stop_us: int
+    ) -> Iterator[tuple[list[int], list[list[float | None]]]]:
+        """Read from the log, a part at a time, the times of readings and the values of each field."""
+        offset = self.offset_before(1, start_us)
+        with self.path.open("rb") as file:
+            offset = offset or len(file.readline())
+            while offset < self._end:
+                file.seek(offset)
+                data = file.read(min(PART, self._end - offset))
+                data = data[: data.rfind(b"\n") + 1]
+                offset += len(data)
+                try:
+                    # By columns, because that is done in a third of the time.
+                    lines = [line.split(b",") for line in data.splitlines()]
+                    _, times_ns, *columns = zip(*lines, strict=True)
+                    times = [int(text) // 1000 for text in times_ns]
+                except ValueError:
+                    raise OSError(None, "somebody else has changed it") from None
+                first, last = bisect_left(times, start_us), bisect_left(times, stop_us)
+                yield times[first:last], [_numbers_in(column[first:last]) for column in columns]
+                if last < len(times):
+                    return
+
+    def close(self) -> None:
+        with self._lock, suppress(sqlite3.Error):
+            self._db.commit()
+            self._db.close()
+
+
+def number_in(text: bytes) -> float | None:
+    """Return the value in a column of a log; None for what is no number, or not finite."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _numbers_in(texts: Sequence[bytes]) -> list[float | None]:
+    with suppress(ValueError):
+        values = list(map(float, texts))
+        if all(map(math.isfinite, values)):
+            return values
+    return list(map(number_in, texts))
+
+
+def _merge(found: dict[int, list[Any]], number: int, count: int, extremes: list[float | None]) -> None:
+    entry = found.get(number)
+    if entry is None:
+        found[number] = [number, count, *extremes]
+        return
+    entry[1] += count
+    for slot, value in enumerate(extremes, start=2):
+        known = entry[slot]
+        if value is not None and (known is None or (value < known if slot % 2 == 0 else value > known)):
+            entry[slot] = value

@@ -1,0 +1,661 @@
+"""Writing logs: common/recorder.py, on disks that are full, slow or broken, and when programs are killed."""
+
+import asyncio
+import csv
+import errno
+import json
+import math
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import psutil
+import pytest
+
+from common import recorder as module
+from common.recorder import Recorder, repair
+from common.recording import Recording, recordings
+from tests.support import ROOT, run
+
+FIELDS = {"x": "m/s²", "y": ""}
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WRITE_EVERY", 0.001)
+    monkeypatch.setattr(module, "RETRY_EVERY", 0.02)
+    monkeypatch.setattr(module, "SYNC_EVERY", 0.02)
+
+
+class Disk:
+    """The file of a log on a disk that can be full, slow, or broken."""
+
+    def __init__(self) -> None:
+        self.file: BinaryIO | None = None
+        self.room = math.inf  # bytes until it is full
+        self.most = math.inf  # bytes that it takes at once
+        self.is_free = threading.Event()
+        self.is_free.set()
+        self.writes = 0
+
+    def write(self, data: bytearray) -> int:
+        self.writes += 1
+        self.is_free.wait(20)
+        size = int(min(self.room, self.most, len(data)))
+        if size == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.room -= size
+        return self.file.write(data[:size])
+
+    def fileno(self) -> int:
+        return self.file.fileno()
+
+    def close(self) -> None:
+        self.file.close()
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    """What every log of the test is written to."""
+    disk, path_open = Disk(), Path.open
+
+    def open_on_disk(path: Path, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
+        file = path_open(path, mode, *args, **kwargs)
+        if mode != "xb":
+            return file
+        disk.file = file
+        return disk
+
+    monkeypatch.setattr(Path, "open", open_on_disk)
+    return disk
+
+
+@asynccontextmanager
+async def recording_in(folder: Path, **how: Any) -> AsyncIterator[Recorder]:
+    log = Recorder(folder / "logs", FIELDS, 1000.0)
+    log.start(**how)
+    try:
+        yield log
+    finally:
+        await asyncio.to_thread(log.close)
+        log.close()
+
+
+async def until(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, what
+        await asyncio.sleep(0.002)
+
+
+async def read_from(log: Recording, have: int, until_seq: int) -> tuple[list[int], str, int]:
+    """Follow a log as a client does; return the numbers that came, their lines, and how many were gone."""
+    numbers, text, gone = [], [], 0
+    while have < until_seq:
+        await asyncio.wait_for(log.more_than(have), 10)
+        piece = await log.piece(have)
+        if piece.gone:
+            assert piece.gone[0] == have + 1
+            gone += piece.gone[1] - have
+            have = piece.gone[1]
+        got = [int(line.split(",")[0]) for line in piece.text.splitlines()]
+        assert got == list(range(have + 1, piece.last + 1))
+        numbers += got
+        text.append(piece.text)
+        have = piece.last
+    return numbers, "".join(text), gone
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def info_of(log: Recorder) -> dict[str, Any]:
+    return json.loads(log.path.with_suffix(".json").read_text(encoding="utf-8"))
+
+
+def notes(log: Recorder) -> list[str]:
+    return [event["what"] for event in info_of(log)["events"]]
+
+
+class TestWriting:
+    def test_a_run(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        async def main() -> None:
+            async with recording_in(tmp_path) as log:
+                log.note("start")
+                assert not log.path.parent.exists(), "there is no file without a reading"
+                values = [(1.5, -2), (None, math.nan), (math.inf, -math.inf), (1e-300, 0.1), (True, False)]
+                assert [log.add(time.time_ns(), pair) for pair in values] == [1, 2, 3, 4, 5]
+                await asyncio.wait_for(log.more_than(4), 10)
+                assert log.path.read_text().splitlines()[0] == "seq,time_ns,x,y"
+                info = info_of(log)
+                assert info["process"][0] == os.getpid()
+                assert (info["fields"], info["units"], info["rate"]) == (["x", "y"], ["m/s²", ""], 1000)
+                assert info["epoch"] == log.epoch
+                assert abs(time.time_ns() - info["start_ns"]) < 60e9
+                await until(lambda: notes(log) == ["start"], "noted each second")
+                with pytest.raises(ValueError, match="a reading has 2 values, not 1"):
+                    log.add(time.time_ns(), [1.0])
+                with pytest.raises(TypeError):
+                    log.add(time.time_ns(), ["1", 2])
+                assert (log.acquired, log.logged, log.lost, log.error) == (5, 5, 0, None)
+            rows = [(row["seq"], row["x"], row["y"]) for row in rows_of(log.path)]
+            assert rows == [
+                ("1", "1.5", "-2"), ("2", "", ""), ("3", "", ""), ("4", "1e-300", "0.1"), ("5", "1.0", "0.0"),
+            ]  # fmt: skip
+            assert "process" not in info_of(log)
+            assert notes(log) == ["start", "end"]
+            again = Recording(log.path)
+            assert (again.epoch, again.fields, again.rate, again.head) == (log.epoch, FIELDS, 1000, 5)
+            again.close()
+
+        run(main())
+        assert capsys.readouterr().out.startswith("Logging to logs/")
+        assert repair(tmp_path / "logs") == []
+
+    def test_numbers_as_numpy_has_them(self, tmp_path: Path) -> None:
+        class Number(float):
+            def __repr__(self) -> str:
+                return f"np.float64({float(self)})"
+
+        async def main() -> None:
+            async with recording_in(tmp_path) as log:
+                log.add(time.time_ns(), [Number(1.5), Number("nan")])
+            assert [(row["x"], row["y"]) for row in rows_of(log.path)] == [("1.5", "")]
+
+        run(main())
+
+    def test_close_before_start_and_without_readings(self, tmp_path: Path) -> None:
+        log = Recorder(tmp_path / "logs", FIELDS, 10)
+        log.close()
+        log.close()
+        assert log.view(0, 10**18, 5) == {"width": 0, "lines": ""}
+        assert log.extremes(0, 0, 5) == (None, 0)
+        assert b"".join(log.export(1, 2)[1]) == b"".join(log.export()[1])
+
+        async def main() -> None:
+            async with recording_in(tmp_path):
+                pass
+
+        run(main())
+        assert list(tmp_path.iterdir()) == []
+        with pytest.raises(ValueError, match="one line"):
+            Recorder(tmp_path, {"a\nb": ""}, 10)
+
+    def test_a_clock_that_is_set_back(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def main() -> None:
+            clock = 10**18
+            monkeypatch.setattr(module.time, "time_ns", lambda: clock)
+            async with recording_in(tmp_path) as log:
+                # A clock that stands still is only coarse.
+                for step in [0, 0, 0, 10**6, -3600 * 10**9, 10**6, 10**6, -(10**5), 10**6]:
+                    clock += step
+                    log.add(clock, [1.0, 2.0])
+                    assert abs(log.now_ns() - log._last_ns) < 10**6
+            times = [int(row["time_ns"]) for row in rows_of(log.path)]
+            assert times == sorted(set(times))
+            assert times[:4] == [10**18, 10**18 + 1, 10**18 + 2, 10**18 + 10**6]
+            assert times[-1] - times[0] < 10**7
+            assert notes(log) == ["clock", "end"]
+            event = info_of(log)["events"][0]
+            assert event["text"].startswith("set back by 3600.000 s")
+            assert event["seq"] == 5
+
+        run(main())
+
+    def test_notes_do_not_grow_without_end(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "MOST_EVENTS", 100)
+
+        async def main() -> None:
+            async with recording_in(tmp_path) as log:
+                log.add(time.time_ns(), [1.0, 2.0])
+                for _ in range(500):
+                    log.note("start")
+            assert notes(log) == ["start"] * 100 + ["end"]
+
+        run(main())
+
+    @pytest.mark.parametrize("recent", [1, 20_000, 2**20])
+    def test_catching_up_while_it_is_written(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recent: int
+    ) -> None:
+        monkeypatch.setattr(module, "RECENT", recent)
+        count = 6000
+
+        async def main() -> None:
+            chance = random.Random(recent)
+            async with recording_in(tmp_path) as log:
+
+                async def write() -> None:
+                    for i in range(count):
+                        log.add(time.time_ns(), [i / 7, None])
+                        if i % 100 == 0:
+                            await asyncio.sleep(0.001)
+
+                async def client() -> tuple[int, tuple[list[int], str, int]]:
+                    await log.more_than(chance.randrange(count // 2))
+                    have = chance.randrange(log.head)
+                    return have, await read_from(log, have, count)
+
+                writing = asyncio.create_task(write())
+                results = await asyncio.gather(*[client() for _ in range(8)])
+                await writing
+                lines = log.path.read_text().splitlines(keepends=True)[1:]
+                for have, (numbers, text, gone) in results:
+                    assert numbers == list(range(have + 1, count + 1))
+                    assert text == "".join(lines[have:])
+                    assert gone == 0
+
+        run(main())
+
+    def test_what_clients_see_is_in_the_log(self, tmp_path: Path) -> None:
+        async def main() -> None:
+            async with recording_in(tmp_path) as log:
+                for i in range(300):
+                    log.add(time.time_ns(), [i, None])
+                    if i % 10 == 0:
+                        await log.more_than(i)
+                        assert int(log.path.read_bytes().splitlines()[-1].split(b",")[0]) >= log.head
+
+        run(main())
+
+
+class TestDisks:
+    @pytest.mark.parametrize("room", [0, 3, 17, 100, 1001])
+    def test_a_disk_that_is_full_for_a_while(
+        self, tmp_path: Path, disk: Disk, capsys: pytest.CaptureFixture[str], room: int
+    ) -> None:
+        async def main() -> None:
+            alarms: list[str | None] = []
+            async with recording_in(tmp_path, changed=lambda: alarms.append(log.error)) as log:
+                disk.room, disk.most = room, 7
+                for i in range(500):
+                    log.add(time.time_ns(), [i, None])
+                numbers, text, gone = await read_from(log, 0, 500)
+                assert (numbers, gone) == (list(range(1, 501)), 0), "clients get what the disk refuses"
+                await until(lambda: log.error, "an alarm")
+                assert log.logged < 500
+                whole = log.path.read_bytes()[: log.size]
+                if room > 16:
+                    assert whole.endswith(b"\n")
+                    assert log.size == room - log._torn
+                if log.logged > 4:
+                    shown = log.view(0, 10**18, 1)["bins"]
+                    assert sum(entry[1] for entry in shown) == log.logged
+                log.extremes(0, 10, 5)
+                b"".join(log.export()[1])
+                disk.most = disk.room = math.inf
+                await until(lambda: log.error is None and log.logged == 500, "all is written")
+                assert alarms == ["ERROR: cannot write the log in logs: No space left on device", None]
+                assert log.path.read_text() == "seq,time_ns,x,y\n" + text
+                assert (await read_from(log, 0, 500))[1] == text
+            assert log._waiting == 0
+
+        run(main())
+        output = capsys.readouterr().out.splitlines()[1:]
+        assert output == [
+            "ERROR: cannot write the log in logs: No space left on device", "OK: the log is written again",
+        ]  # fmt: skip
+
+    def test_a_disk_that_stays_full(
+        self, tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(module, "MAX_WAITING", 10_000)
+        monkeypatch.setattr(module, "RECENT", 3000)
+
+        async def main() -> None:
+            alarms: list[int] = []
+            async with recording_in(tmp_path, changed=lambda: alarms.append(log.lost)) as log:
+                log.add(time.time_ns(), [0, None])
+                await until(lambda: log.logged == 1, "written")
+                disk.room = 5
+                for i in range(1, 1000):
+                    log.add(time.time_ns(), [i, None])
+                lost = log.lost
+                assert log.acquired == 1000
+                assert 500 < lost < 900
+                assert log._waiting <= 10_000
+                assert log.error == "ERROR: readings are lost; the disk is too slow for the log in logs"
+                head = 1000 - lost
+                await until(lambda: log.head == head, "told, though not written")
+                assert log.error == "ERROR: cannot write the log in logs: No space left on device"
+                assert (await read_from(log, 0, head))[0] == list(range(1, head + 1))
+                assert log._recent_size <= 20_000
+                disk.room = math.inf
+                await until(lambda: log.error is None, "written again")
+                for i in range(10):
+                    log.add(time.time_ns(), [i, None])
+                numbers, _, gone = await read_from(log, 0, 1010)
+                assert numbers == [*range(1, head + 1), *range(1001, 1011)]
+                assert gone == lost == log.lost
+                assert 1 in alarms, "told at once"
+                await until(lambda: log.logged == 1010 - lost, "written")
+                # The second time it is noted again.
+                disk.room = 0
+                for i in range(1000):
+                    log.add(time.time_ns(), [i, None])
+                await until(lambda: log.error, "an alarm")
+            events = [event for event in info_of(log)["events"] if event["what"] == "lost"]
+            assert [event["text"].split(",")[0] for event in events] == [
+                f"readings from {event['seq'] - 1} on" for event in events
+            ]
+            assert len(events) == 2
+
+        run(main())
+        assert "bytes of readings could not be written and are lost" in capsys.readouterr().out
+
+    def test_a_disk_that_hangs(
+        self, tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(module, "PATIENCE", 0.05)
+        monkeypatch.setattr(module, "MAX_WAITING", 200_000)
+
+        async def main() -> None:
+            alarms: list[str | None] = []
+            async with recording_in(tmp_path, changed=lambda: alarms.append(log.error)) as log:
+                log.add(time.time_ns(), [0, None])
+                await log.more_than(0)
+                disk.is_free.clear()
+                slowest = 0.0
+
+                def add() -> None:
+                    nonlocal slowest
+                    begin = time.perf_counter()
+                    log.add(time.time_ns(), [0.123456789, None])
+                    slowest = max(slowest, time.perf_counter() - begin)
+
+                def add_until_alarm() -> bool:
+                    add()
+                    return log.error is not None
+
+                await until(add_until_alarm, "an alarm")
+                assert alarms == ["ERROR: the disk is slow; readings wait for the log in logs"]
+                assert log.head == 1, "what is not written is not told"
+                while log.lost < 100:
+                    add()
+                assert slowest < 1, "not until the disk takes something, which it does not"
+                assert log._waiting <= 200_000
+                last = log.acquired - log.lost
+                disk.is_free.set()
+                await until(lambda: log.error is None and log.head == last, "all that was kept is told")
+                assert (await read_from(log, 0, last))[0] == list(range(1, last + 1))
+                add()
+                assert (await read_from(log, last, log.acquired))[2] == 100
+            assert notes(log) == ["lost", "end"]
+
+        run(main())
+        assert "OK: the log is written again" in capsys.readouterr().out
+
+    def test_close_while_the_disk_is_slow_loses_nothing(self, tmp_path: Path, disk: Disk) -> None:
+        async def main() -> None:
+            async with recording_in(tmp_path) as log:
+                disk.is_free.clear()
+                for i in range(100):
+                    log.add(time.time_ns(), [i, None])
+                await until(lambda: disk.writes, "writing")
+                threading.Timer(0.2, disk.is_free.set).start()
+            assert len(rows_of(log.path)) == 100
+            assert notes(log) == ["end"]
+
+        run(main())
+
+    def test_a_disk_that_fails_to_sync(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        broken = threading.Event()
+        fsync = os.fsync
+
+        def fail(file: Any) -> None:
+            if broken.is_set():
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            fsync(file)
+
+        monkeypatch.setattr(os, "fsync", fail)
+
+        async def main() -> None:
+            async with recording_in(tmp_path) as log:
+                broken.set()
+                log.add(time.time_ns(), [1, None])
+                await until(lambda: log.error, "an alarm")
+                assert log.error == "ERROR: cannot write the log in logs: Input/output error"
+                assert log.logged == 1
+                broken.clear()
+                await until(lambda: log.error is None, "no alarm any more, though no reading came")
+                broken.set()
+                log.add(time.time_ns(), [1, None])
+                await until(lambda: log.error, "an alarm")
+
+        run(main())
+        assert capsys.readouterr().out.splitlines()[-1].startswith("ERROR: cannot write the log in logs")
+
+    def test_a_folder_that_is_none(self, tmp_path: Path) -> None:
+        (tmp_path / "logs").write_text("")
+
+        async def main() -> None:
+            async with recording_in(tmp_path) as log:
+                log.add(time.time_ns(), [1, None])
+                assert (await read_from(log, 0, 1))[0] == [1]
+                assert log.error == "ERROR: cannot write the log in logs: File exists"
+                assert log.view(0, 10**18, 5) == {"width": 0, "lines": ""}
+                (tmp_path / "logs").unlink()
+                await until(lambda: log.error is None and log.logged == 1, "written")
+
+        run(main())
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be deleted there")
+    @pytest.mark.parametrize("how", ["deleted", "emptied"])
+    def test_a_log_that_is_deleted_while_it_is_written(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+    ) -> None:
+        monkeypatch.setattr(module, "RECENT", 1000)
+
+        async def main() -> None:
+            async with recording_in(tmp_path) as log:
+                for i in range(1000):
+                    log.add(time.time_ns(), [i, None])
+                    if i % 100 == 99:
+                        await log.more_than(i)
+                if how == "deleted":
+                    log.path.unlink()
+                    log.add(time.time_ns(), [0, None])
+                    await until(lambda: log.error, "an alarm")
+                    assert log.error == "ERROR: cannot write the log in logs: No such file or directory"
+                else:
+                    os.truncate(log.path, 0)
+                    log.add(time.time_ns(), [0, None])
+                numbers, _, gone = await read_from(log, 0, 1001)
+                assert gone == 1001 - len(numbers) > 0
+                assert numbers[-1] == 1001
+                log.view(0, 10**18, 5)
+                log.extremes(0, 5, 5)
+                for i in range(100):
+                    log.add(time.time_ns(), [i, None])
+                assert (await read_from(log, 1001, 1101))[0] == list(range(1002, 1102)), "it goes on"
+
+        run(main())
+
+    def test_views_and_downloads_while_it_is_written(self, tmp_path: Path) -> None:
+        async def main() -> None:
+            async with recording_in(tmp_path) as log:
+                done = asyncio.Event()
+
+                async def look() -> int:
+                    times = 0
+                    while not done.is_set():
+                        head, end_us = log.head, log.end_ns // 1000
+                        view = await asyncio.to_thread(log.view, 0, end_us, 100)
+                        assert sum(entry[1] for entry in view.get("bins", [])) >= head or view["width"] == 0
+                        message, last = await asyncio.to_thread(log.extremes, head // 3, 50, 20)
+                        if message:
+                            assert sum(entry[1] for entry in message["bins"]) == last - head // 3
+                        size, pieces = log.export()
+                        data = b"".join(pieces)
+                        assert len(data) == size
+                        assert data.endswith(b"\n")
+                        assert data.count(b"\n") - 1 >= head
+                        times += 1
+                        await asyncio.sleep(0)
+                    return times
+
+                looking = asyncio.create_task(look())
+                for i in range(8000):
+                    log.add(time.time_ns(), [math.sin(i), None])
+                    if i % 50 == 0:
+                        await asyncio.sleep(0.001)
+                done.set()
+                assert await looking > 5
+
+        run(main())
+
+
+# Records as fast as it can, and says what clients have been told.
+PROGRAM = """
+import asyncio, sys, time
+from pathlib import Path
+from common import recorder
+
+async def main():
+    log = recorder.Recorder(Path(sys.argv[1]), {"x": "V", "y": "A"}, 1000)
+    log.start()
+    while True:
+        for i in range(20):
+            log.add(time.time_ns(), [i / 7, None])
+        await log.more_than(log.acquired - 1)
+        print(log.head, flush=True)
+
+asyncio.run(main())
+"""
+
+
+class TestRepair:
+    @pytest.fixture
+    def killed(self, tmp_path: Path) -> Path:
+        """A log of a program that is not there any more."""
+        path = tmp_path / "logs" / "2026-01-01T00-00-00.000000.csv"
+        path.parent.mkdir()
+        lines = [f"{i},{10**18 + i * 10**6},{i / 7!r},{i}\n" for i in range(1, 21)]
+        path.write_text("seq,time_ns,x,y\n" + "".join(lines))
+        with subprocess.Popen([sys.executable, "-c", ""]) as process:
+            gone = [process.pid, psutil.Process(process.pid).create_time()]
+        info = {"fields": ["x", "y"], "units": ["V", "A"], "rate": 1000.0, "process": gone, "events": []}
+        path.with_suffix(".json").write_text(json.dumps(info))
+        return path
+
+    def test_killed_at_any_moment(self, tmp_path: Path) -> None:
+        chance = random.Random(4)
+        for number in range(1, 5):
+            folder = tmp_path / f"logs{number}"
+            process = subprocess.Popen(
+                [sys.executable, "-c", PROGRAM, folder],
+                stdout=subprocess.PIPE,
+                text=True,
+                cwd=ROOT,
+                env=os.environ | {"PYTHONPATH": str(ROOT)},
+            )
+            lines = [process.stdout.readline()]
+            if number > 1:
+                lines += [process.stdout.readline() for _ in range(chance.randint(1, 60))]
+            process.kill()
+            lines += process.stdout.readlines()
+            process.wait()
+            process.stdout.close()
+            told = max(int(line) for line in lines if line.strip().isdigit()) if len(lines) > 1 else 0
+            assert len(repair(folder)) == 1
+            assert repair(folder) == []
+            (path,) = folder.glob("*.csv")
+            rows = rows_of(path)
+            assert [int(row["seq"]) for row in rows] == list(range(1, len(rows) + 1))
+            assert len(rows) >= told, "what was told is in the log"
+            if told:
+                recording = Recording(path)
+                assert recording.fields == {"x": "V", "y": "A"}
+                assert recording.head == len(rows)
+                recording.close()
+
+    def test_every_length_of_a_torn_tail(self, killed: Path) -> None:
+        whole = killed.read_bytes()
+        info = killed.with_suffix(".json").read_text()
+        begin = whole.rfind(b"\n18,") + 1
+        for tail in (b"", bytes(10), bytes(5000)):
+            for size in range(begin, len(whole) + 1):
+                killed.write_bytes(whole[:size] + tail)
+                killed.with_suffix(".json").write_text(info)
+                (message,) = repair(killed.parent)
+                kept = whole[: whole.rfind(b"\n", 0, size) + 1]
+                assert killed.read_bytes() == kept
+                cut = size + len(tail) - len(kept)
+                assert (f"{cut} bytes of a torn row" if cut else "nothing was torn") in message
+                assert repair(killed.parent) == []
+
+    def test_a_torn_header(self, killed: Path) -> None:
+        info = killed.with_suffix(".json").read_text()
+        for size in range(16):
+            killed.write_bytes(b"seq,time_ns,x,y\n"[:size])
+            killed.with_suffix(".json").write_text(info)
+            assert len(repair(killed.parent)) == 1
+            assert killed.read_bytes() == b""
+            assert recordings(killed.parent) == []
+            with pytest.raises(ValueError, match="is not a log"):
+                Recording(killed)
+
+    def test_what_it_says_and_removes(self, killed: Path) -> None:
+        for left in (".index", ".index-journal", ".json.new"):
+            killed.with_suffix(left).write_text("rubbish")
+        with killed.open("ab") as file:
+            file.write(b"21,1")
+        assert repair(killed.parent) == [
+            f"Mended logs/{killed.name}, whose run was killed: 4 bytes of a torn row cut off"
+        ]
+        info = json.loads(killed.with_suffix(".json").read_text())
+        assert "process" not in info
+        assert [event["what"] for event in info["events"]] == ["killed"]
+        assert sorted(path.suffix for path in killed.parent.iterdir()) == [".csv", ".json"]
+
+    @pytest.mark.parametrize(
+        "rubbish", [None, "", '{"process": [1', "[]", "7", '{"fields": ["x", "y"]}', '{"events": []}']
+    )
+    def test_a_log_of_which_nobody_knows_who_wrote_it_is_left_alone(
+        self, killed: Path, rubbish: str | None
+    ) -> None:
+        with killed.open("ab") as file:
+            file.write(b"21,1")
+        before = killed.read_bytes()
+        killed.with_suffix(".json").unlink()
+        if rubbish is not None:
+            killed.with_suffix(".json").write_text(rubbish)
+        assert repair(killed.parent) == []
+        assert killed.read_bytes() == before
+        recording = Recording(killed)
+        assert recording.head == 20
+        recording.close()
+
+    @pytest.mark.parametrize("info", [
+        {"process": None}, {"process": 3}, {"process": ["a", "b"]}, {"process": [-5, 1]},
+        {"process": [os.getpid(), 0.0], "events": "none"}, {"process": [10**30, 1], "fields": 4},
+    ])  # fmt: skip
+    def test_a_process_that_is_none(self, killed: Path, info: dict[str, Any]) -> None:
+        killed.with_suffix(".json").write_text(json.dumps(info))
+        assert len(repair(killed.parent)) == 1
+        assert repair(killed.parent) == []
+
+    def test_a_run_of_a_process_that_is_there_is_left_alone(self, killed: Path) -> None:
+        with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+            created = psutil.Process(process.pid).create_time()
+            killed.with_suffix(".json").write_text(json.dumps({"process": [process.pid, created]}))
+            killed.write_bytes(killed.read_bytes()[:-5])
+            before = killed.read_bytes()
+            assert repair(killed.parent) == []
+            assert killed.read_bytes() == before
+            process.communicate(b"\n")
+        assert len(repair(killed.parent)) == 1
+
+    def test_no_folder(self, tmp_path: Path) -> None:
+        assert repair(tmp_path / "logs") == []

@@ -1,0 +1,835 @@
+"""Reading logs: common/index.py and common/recording.py; for clients common/history.py and common/http.py."""
+
+import asyncio
+import io
+import itertools
+import json
+import math
+import random
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pandas
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
+
+from common.clients import MAX_BACKLOG
+from common.history import History
+from common.http import HttpConnection, download
+from common.index import Index
+from common.recorder import Recorder
+from common.recording import PIECE, Recording, Replay, recordings
+from tests.support import PORT, reset, run, wait_until
+
+FIELDS = {"x": "m/s²", "y": ""}
+RATE = 1000.0
+START_NS = 1_767_225_600_123_456_789
+Row = tuple[int, int, list[float | None]]
+
+
+def random_rows(count: int, seed: int = 1, holes: bool = False) -> list[Row]:
+    """Readings at irregular times, with bursts, long gaps and missing values, and holes in their numbers."""
+    chance = random.Random(seed)
+    rows, seq, time_ns = [], 0, START_NS
+    for _ in range(count):
+        seq += chance.randint(1, 50) if holes and chance.random() < 0.02 else 1
+        time_ns += chance.choice([1, 900, 10**6, 10**6, 10**6, 3 * 10**6])
+        if chance.random() < 0.003:
+            time_ns += chance.choice([10**8, 10**10, 10**12])
+        rows.append((seq, time_ns, [None if chance.random() < 0.1 else chance.gauss(0, 9), chance.random()]))
+    return rows
+
+
+def write_log(path: Path, rows: list[Row], **info: Any) -> bytes:
+    """Write a log with the JSON file beside it, and return its lines."""
+    names = list(FIELDS)
+    lines = [
+        f"{seq},{time_ns},{','.join('' if value is None else repr(value) for value in values)}\n"
+        for seq, time_ns, values in rows
+    ]
+    data = "".join(lines).encode()
+    path.write_bytes(f"seq,time_ns,{','.join(names)}\n".encode() + data)
+    info = {"epoch": "E", "fields": names, "units": list(FIELDS.values()), "rate": RATE, "events": []} | info
+    path.with_suffix(".json").write_text(json.dumps(info), encoding="utf-8")
+    return data
+
+
+def bins_of(rows: list[Row], start_us: int, stop_us: int, shift: int) -> list[list[Any]]:
+    """What Index.bins() has to return, found by looking at every row."""
+    found: dict[int, list[Any]] = {}
+    for _, time_ns, values in rows:
+        time_us = time_ns // 1000
+        if start_us >> shift << shift <= time_us < stop_us:
+            entry = found.setdefault(time_us >> shift, [time_us >> shift, 0, *[None, None] * len(values)])
+            entry[1] += 1
+            for slot, value in enumerate(values):
+                if value is not None:
+                    low, high = entry[2 + 2 * slot : 4 + 2 * slot]
+                    entry[2 + 2 * slot] = value if low is None else min(low, value)
+                    entry[3 + 2 * slot] = value if high is None else max(high, value)
+    return [found[number] for number in sorted(found)]
+
+
+def check_bins(index: Index, rows: list[Row], seed: int, tries: int = 25) -> None:
+    chance = random.Random(seed)
+    times = [time_ns // 1000 for _, time_ns, _ in rows]
+    for _ in range(tries):
+        start, stop = sorted(chance.choice(times) + chance.randint(-5000, 5000) for _ in range(2))
+        shift = chance.randint(0, index.base + 20)
+        assert index.bins(start, stop, shift) == bins_of(rows, start, stop, shift), (start, stop, shift)
+    everything = (times[0], times[-1] + 1, index.base + 3)
+    assert index.bins(*everything) == bins_of(rows, *everything)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "2026-01-01T00-00-00.000000.csv"
+
+
+class TestIndex:
+    @pytest.mark.parametrize("seed", range(3))
+    def test_bins_while_the_log_grows(self, path: Path, seed: int) -> None:
+        rows = random_rows(4000, seed)
+        data = write_log(path, [])
+        begin = path.stat().st_size
+        data = write_log(path, rows)
+        ends = [begin + i + 1 for i, byte in enumerate(data) if byte == ord("\n")]
+        index = Index(path, 2, RATE)
+        chance = random.Random(seed)
+        for count in sorted({*chance.sample(range(1, 4000), 12), 4000}):
+            index.update(begin, ends[count - 1])
+            check_bins(index, rows[:count], count, tries=5)
+            if chance.random() < 0.5:
+                index.commit()
+        check_bins(index, rows, seed)
+        index.close()
+
+    def open_again(self, path: Path, rows: list[Row]) -> None:
+        recording = Recording(path)
+        check_bins(recording.index, rows, 1)
+        assert (recording.first, recording.head) == (rows[0][0], rows[-1][0])
+        recording.close()
+
+    def test_bins_of_an_index_that_was_lost_spoilt_or_of_an_older_log(self, path: Path) -> None:
+        rows = random_rows(3000)
+        write_log(path, rows[:1000])
+        index = path.with_suffix(".index")
+        self.open_again(path, rows[:1000])
+        old = index.read_bytes()
+        write_log(path, rows)
+        self.open_again(path, rows)  # the log has grown
+        self.open_again(path, rows)
+        index.unlink()
+        self.open_again(path, rows)
+        good = index.read_bytes()
+        index.write_bytes(old)
+        self.open_again(path, rows)
+        write_log(path, rows[:500])
+        self.open_again(path, rows[:500])  # the log is a shorter one now
+        write_log(path, rows)
+        for rubbish in (b"", b"no database at all" * 100, good[:5000], good[: len(good) // 2]):
+            index.write_bytes(rubbish)
+            self.open_again(path, rows)
+        with sqlite3.connect(index) as other:
+            other.execute("UPDATE about SET layout = 'of another program'")
+        other.close()
+        self.open_again(path, rows)
+        index.unlink()
+        index.mkdir()  # what cannot be written is kept in memory
+        self.open_again(path, rows)
+
+    def test_an_index_that_fails_is_made_up_for_from_the_log(self, path: Path) -> None:
+        rows = random_rows(1500, holes=True)
+        write_log(path, rows)
+        recording = Recording(path)
+        for table in ("about", "bins"):
+            recording.index._db.execute(f"DROP TABLE {table}")
+        check_bins(recording.index, rows, 1, tries=5)
+        assert read_all(recording, 0)[0] == [seq for seq, _, _ in rows]
+        assert recording.view(0, 10**18, 10)["width"] > 0
+        recording.close()
+        assert read_all(recording, 700)[0] == [seq for seq, _, _ in rows if seq > 700]
+
+    def test_an_index_that_another_program_writes(self, path: Path) -> None:
+        rows = random_rows(1500)
+        write_log(path, rows[:1000])
+        self.open_again(path, rows[:1000])
+        write_log(path, rows)
+        other = sqlite3.connect(path.with_suffix(".index"), timeout=0)
+        other.execute("BEGIN IMMEDIATE")
+        self.open_again(path, rows)
+        other.rollback()
+        other.close()
+        self.open_again(path, rows)
+
+    def test_ten_million_rows_would_answer_at_once(self, path: Path) -> None:
+        # How much is read is what takes time, and that does not grow with the log.
+        rows: list[Row] = [(i, START_NS + i * 10**6, [float(i % 97), 0.5]) for i in range(1, 150_001)]
+        write_log(path, rows)
+        recording = Recording(path)
+        steps = 0
+
+        def count() -> None:
+            nonlocal steps
+            steps += 1
+
+        recording.index._db.set_progress_handler(count, 10)
+        view = recording.view(0, 10**18, 100)
+        assert len(view["bins"]) <= 201
+        assert sum(entry[1] for entry in view["bins"]) == 150_000
+        assert recording.extremes(70_000, 1000, 100)[0]["gone"] == 0
+        assert steps < 5000
+        steps = 0
+        assert recording._row_at(recording._offset(0, 140_000))[0] == 140_000
+        assert exported(recording, START_NS // 1000, START_NS // 1000 + 10**6).count(b"\n") == 1001
+        assert recording._rows_before(recording._offset(0, 140_000)) == 139_999
+        assert steps < 50
+        recording.close()
+
+
+def read_all(recording: Recording, have: int) -> tuple[list[int], int, bytes]:
+    """Read a log as a client does; return the numbers of what came, how many were gone, and the lines."""
+    numbers: list[int] = []
+    lines: list[bytes] = []
+    gone = 0
+
+    async def read() -> None:
+        nonlocal have, gone
+        while have < recording.head:
+            piece = await recording.piece(have)
+            assert len(piece.text) < 2 * PIECE
+            if piece.gone:
+                assert piece.gone[0] == have + 1
+                gone += piece.gone[1] - have
+                have = piece.gone[1]
+            got = [int(line.split(",")[0]) for line in piece.text.splitlines()]
+            assert got == list(range(have + 1, piece.last + 1))
+            assert not got or piece.time_ns == int(piece.text.splitlines()[-1].split(",")[1])
+            numbers.extend(got)
+            lines.append(piece.text.encode())
+            have = piece.last
+
+    run(read())
+    return numbers, gone, b"".join(lines)
+
+
+class TestCatchingUp:
+    def test_from_anywhere(self, path: Path) -> None:
+        rows = random_rows(3000, holes=True)
+        data = write_log(path, rows)
+        recording = Recording(path)
+        assert recording.head == rows[-1][0] > len(rows)
+        for have in [0, 1, recording.head - 1, *random.Random(1).sample(range(recording.head), 10)]:
+            numbers, gone, lines = read_all(recording, have)
+            assert numbers == [seq for seq, _, _ in rows if seq > have]
+            assert gone == recording.head - have - len(numbers)
+            assert data.endswith(lines)
+        recording.close()
+
+    def test_a_log_that_is_deleted_is_gone(self, path: Path) -> None:
+        write_log(path, random_rows(300))
+        recording = Recording(path)
+        path.unlink()
+        assert read_all(recording, 100) == ([], 200, b"")
+        assert recording.extremes(0, 10, 10) == (None, 0)
+        assert recording.view(0, 10**18, 1) == {"width": 0, "lines": ""}
+        with pytest.raises(OSError, match="No such file"):
+            recording.export(1)
+        recording.close()
+
+    def test_a_log_that_is_spoilt_while_it_is_read_is_gone(self, path: Path) -> None:
+        rows = random_rows(300)
+        write_log(path, rows)
+        recording = Recording(path)
+        path.write_bytes(path.read_bytes()[:2000])
+        numbers, gone, _ = read_all(recording, 0)
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert gone == 300 - len(numbers) > 0
+        path.write_bytes(bytes(20_000))
+        assert read_all(recording, 0) == ([], 300, b"")
+        assert recording.view(0, 10**18, 1) == {"width": 0, "lines": ""}
+        recording.close()
+
+    @pytest.mark.parametrize("holes", [False, True])
+    def test_extremes_account_for_every_reading(self, path: Path, holes: bool) -> None:
+        rows = random_rows(3000, holes=holes)
+        write_log(path, rows)
+        recording = Recording(path)
+        head = recording.head
+        chance = random.Random(1)
+        found = 0
+        for have in [0, 1, head, head - 1, *[chance.randrange(head) for _ in range(60)]]:
+            message, last = recording.extremes(
+                have, chance.choice([0, 100, 1000]), chance.choice([1, 7, 300])
+            )
+            if message is None:
+                assert last == have
+                continue
+            found += 1
+            assert have < last == message["last"] <= head
+            assert message["first"] == have + 1
+            shift = message["width"].bit_length() - 1
+            assert message["width"] == 2**shift
+            told = [row for row in rows if have < row[0] <= last]
+            assert message["gone"] == last - have - len(told)
+            counts = {entry[0]: entry[1] for entry in message["bins"]}
+            assert counts == {entry[0]: entry[1] for entry in bins_of(told, 0, 2**62, shift)}
+            # The first bin is whole, so that it can be merged with the part that the page has.
+            whole = bins_of(rows, told[0][1] // 1000, told[-1][1] // 1000 + 1, shift)
+            assert [entry[2:] for entry in message["bins"]] == [entry[2:] for entry in whole]
+            # And it goes on from there.
+            assert read_all(recording, last)[0] == [seq for seq, _, _ in rows if seq > last]
+        assert found > 20
+        recording.close()
+
+    def test_extremes_leave_the_newest_out_and_keep_to_the_columns(self, path: Path) -> None:
+        write_log(path, [(i, START_NS + i * 10**6, [1.0, 2.0]) for i in range(1, 20_001)])
+        recording = Recording(path)
+        message, last = recording.extremes(0, 1000, 50)
+        assert 18_800 <= last <= 19_000
+        assert 25 <= len(message["bins"]) <= 51
+        recording.close()
+
+
+class TestView:
+    def test_every_reading_or_extremes(self, path: Path) -> None:
+        rows = random_rows(3000, holes=True)
+        data = write_log(path, rows)
+        lines = data.splitlines(keepends=True)
+        recording = Recording(path)
+        chance = random.Random(2)
+        for _ in range(60):
+            first, last = sorted(chance.sample(range(3000), 2))
+            start, stop = rows[first][1] // 1000, rows[last][1] // 1000
+            columns = chance.choice([1, 10, 200, 700])
+            wanted = [i for i, row in enumerate(rows) if start <= row[1] // 1000 <= stop]
+            view = recording.view(start, stop, columns)
+            if len(wanted) <= 4 * columns:
+                text = b"".join(lines[wanted[0] : wanted[-1] + 1]).decode()
+                assert view == {"width": 0, "lines": text}
+            else:
+                shift = view["width"].bit_length() - 1
+                assert view == {"width": 2**shift, "bins": bins_of(rows, start, stop + 1, shift)}
+                assert (stop - start) / view["width"] <= 2 * columns
+        recording.close()
+
+    def test_any_numbers(self, path: Path) -> None:
+        rows = random_rows(500)
+        data = write_log(path, rows)
+        recording = Recording(path)
+        nothing = {"width": 0, "lines": ""}
+        huge = 10**4000
+        assert recording.view(-huge, huge, huge) == {"width": 0, "lines": data.decode()}
+        assert sum(entry[1] for entry in recording.view(-huge, huge, -huge)["bins"]) == 500
+        assert recording.view(huge, -huge, 5) == nothing
+        assert recording.view(huge, huge, 5) == nothing
+        assert recording.view(0, START_NS // 1000 - 10, 5) == nothing
+        recording.close()
+
+
+def exported(recording: Recording, *times: int | None) -> bytes:
+    size, pieces = recording.export(*times)
+    data = b"".join(pieces)
+    assert len(data) == size
+    return data
+
+
+HEADER = "\ufeffseq,time_ns,x (m/s²),y\n".encode()
+
+
+class TestExport:
+    def test_ranges_to_the_byte(self, path: Path) -> None:
+        rows = random_rows(3000, holes=True)
+        data = write_log(path, rows)
+        lines = data.splitlines(keepends=True)
+        recording = Recording(path)
+        assert exported(recording) == HEADER + data
+        chance = random.Random(3)
+        for _ in range(40):
+            times = [chance.choice(rows)[1] // 1000 + chance.randint(-2, 2) for _ in range(2)]
+            start, stop = (None if chance.random() < 0.2 else time_us for time_us in times)
+            wanted = [
+                line
+                for line, (_, time_ns, _) in zip(lines, rows, strict=True)
+                if (start is None or time_ns // 1000 >= start) and (stop is None or time_ns // 1000 <= stop)
+            ]
+            assert exported(recording, start, stop) == HEADER + b"".join(wanted)
+        recording.close()
+
+    def test_pandas_reads_it_as_it_is(self, path: Path) -> None:
+        rows = random_rows(500)
+        write_log(path, rows)
+        recording = Recording(path)
+        table = pandas.read_csv(io.BytesIO(exported(recording)))
+        assert list(table.columns) == ["seq", "time_ns", "x (m/s²)", "y"]
+        assert [str(kind) for kind in table.dtypes] == ["int64", "int64", "float64", "float64"]
+        assert list(table["time_ns"]) == [time_ns for _, time_ns, _ in rows]
+        x = [None if math.isnan(value) else value for value in table["x (m/s²)"]]
+        assert x == pytest.approx([values[0] for _, _, values in rows])
+        path.with_name("again.csv").write_bytes(exported(recording))
+        again = Recording(path.with_name("again.csv"))  # a download is a log too
+        assert again.head == 500
+        assert again.fields == {"x (m/s²)": "", "y": ""}
+        again.close()
+        recording.close()
+
+
+class TestOpening:
+    def test_names_and_units(self, path: Path) -> None:
+        header = 'seq,time_ns,"force, left","the ""big"" one"\n'
+        path.write_text(header + "1,1000000,1,2\n", encoding="utf-8")
+        info = {"fields": ["force, left", 'the "big" one'], "units": ["N", "kN, about"], "rate": 5}
+        path.with_suffix(".json").write_text(json.dumps(info), encoding="utf-8")
+        recording = Recording(path)
+        assert recording.fields == {"force, left": "N", 'the "big" one': "kN, about"}
+        table = pandas.read_csv(io.BytesIO(exported(recording)))
+        assert list(table.columns) == ["seq", "time_ns", "force, left (N)", 'the "big" one (kN, about)']
+        assert recordings(path.parent)[0]["fields"] == recording.fields
+        recording.close()
+
+    @pytest.mark.parametrize("rubbish", [
+        None, "", "{", "[1, 2]", "null", "\0" * 50, "[" * 100_000, '{"fields": 3, "units": 4, "rate": "x"}',
+        '{"fields": ["x", "y"], "units": ["m"], "rate": -1}', '{"rate": NaN, "fields": ["x"]}',
+        '{"rate": 1e300, "units": {"x": 1}}', '{"rate": true, "events": 7, "process": 3}',
+    ])  # fmt: skip
+    def test_without_what_the_json_file_says(self, path: Path, rubbish: str | None) -> None:
+        rows: list[Row] = [(i, START_NS + i * 2 * 10**6, [float(i), None]) for i in range(1, 1001)]
+        data = write_log(path, rows)
+        path.with_suffix(".json").unlink()
+        if rubbish is not None:
+            path.with_suffix(".json").write_text(rubbish, encoding="utf-8")
+        recording = Recording(path)
+        assert recording.fields == {"x": "", "y": ""}
+        if "true" not in (rubbish or ""):
+            assert recording.rate == 500
+        assert recording.head == 1000
+        assert read_all(recording, 0)[2] == data
+        (entry,) = recordings(path.parent)
+        assert entry == {
+            "run": path.stem, "start": rows[0][1] / 1e9, "end": rows[-1][1] / 1e9, "readings": 1000,
+            "fields": {"x": "", "y": ""},
+        }  # fmt: skip
+        recording.close()
+
+    def test_values_that_are_no_numbers_are_missing(self, path: Path) -> None:
+        # The logs of earlier steps have such, where a sensor had no value.
+        lines = [f"{i},{START_NS + i * 10**8},{value},{i}\n" for i, value in enumerate(
+            ["None", "nan", "", "inf", "-inf", "1.5", "broken", "-2", "None"], start=1)]  # fmt: skip
+        path.write_text("seq,time_ns,x,y\n" + "".join(lines))
+        recording = Recording(path)
+        for columns in (1, 2):
+            view = recording.view(0, 10**18, columns)
+            assert [view["bins"][0][2], view["bins"][-1][3]] != ["nan", "nan"]
+            json.dumps(view, allow_nan=False)
+        shift = 50
+        assert recording.index.bins(0, 2**60, shift)[0][1:] == [9, -2, 1.5, 1, 9]
+        assert read_all(recording, 0)[2].decode() == "".join(lines)
+        recording.close()
+
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [
+            ("", "does not begin with"),
+            ("hello\n1,2\n", "does not begin with"),
+            ("seq,time_ns\n1,2\n", "does not begin with"),
+            ("seq,time_ns,x", "does not begin with"),
+            ("seq,time_ns,x,x\n", "the same name"),
+            ("seq,time_ns,x\na,b,c\n1,2,3\n", "invalid literal"),
+            ("seq,time_ns,x\n1,1000,3\n2,2000\n3,3000,1\n", "reading 2 has 0 values, not 1"),
+            ("seq,time_ns,x\n1,1000,3\n2,2000,1,2\n3,3000,1\n", "reading 2 has 2 values, not 1"),
+            (
+                "seq,time_ns,x\n1,9000000000,3\n2,9001000000,3\n3,9002000000,3\n4,9000,4\n",
+                "goes back at reading 4",
+            ),
+            ("seq,time_ns,x\n2,1000,3\n1,2000,4\n", "reading 1 comes after reading 2"),
+            (f"seq,time_ns,x\n1,{10**40},3\n2,{10**41},3\n", "too large"),
+            ("PK\x03\x04\0\0\0", "does not begin with"),
+            ("seq,time_ns\rx\n", "does not begin with"),
+        ],
+    )
+    def test_what_is_no_log(self, path: Path, text: str, words: str) -> None:
+        path.write_text(text)
+        with pytest.raises(ValueError, match=rf"{path.name} is not a log.*{words}"):
+            Recording(path)
+        assert all(entry["run"] == path.stem for entry in recordings(path.parent))
+
+    def test_a_torn_tail_is_not_read(self, path: Path) -> None:
+        rows = random_rows(50)
+        data = write_log(path, rows)
+        for tail in (b"51,17672", b"51", b"\0" * 5000, b"51,1,2\n\0\0\n", b"\n\n", b"x" * 200_000):
+            write_log(path, rows)
+            with path.open("ab") as file:
+                file.write(tail)
+            recording = Recording(path)
+            assert (recording.head, read_all(recording, 0)[2]) == (50, data)
+            assert exported(recording) == HEADER + data
+            recording.close()
+            assert recordings(path.parent)[0]["readings"] == 50
+
+    def test_an_empty_log(self, path: Path) -> None:
+        write_log(path, [])
+        recording = Recording(path)
+        assert (recording.first, recording.head, recording.end_ns) == (1, 0, 0)
+        assert exported(recording) == exported(recording, 5, 6) == HEADER
+        assert recording.view(0, 10**18, 5) == {"width": 0, "lines": ""}
+        assert recording.extremes(0, 0, 5) == (None, 0)
+        assert recordings(path.parent) == []
+        recording.close()
+        with pytest.raises(ValueError, match="has no readings"):
+            Replay(path, 1)
+
+    def test_the_list_of_runs(self, path: Path) -> None:
+        assert recordings(path.parent / "not there") == []
+        for name in ("a", "b", "c"):
+            write_log(path.with_name(f"{name}.csv"), random_rows(20, holes=True))
+        path.with_name("notes.csv").write_text("what,when\n")
+        path.with_name("folder.csv").mkdir()
+        runs = recordings(path.parent)
+        assert [entry["run"] for entry in runs] == ["c", "b", "a"]
+        assert runs[0]["readings"] == random_rows(20, holes=True)[-1][0]
+        assert runs[0]["fields"] == FIELDS
+
+
+def play(
+    replay: Replay, follow: Callable[[Replay, asyncio.Event], Any] | None = None, running: bool = True
+) -> list[tuple[int, float]]:
+    """Play a recording to its end; return the numbers of its readings, and when each was seen."""
+    seen: list[tuple[int, float]] = []
+
+    async def main() -> None:
+        is_running = asyncio.Event()
+        if running:
+            is_running.set()
+        playing = asyncio.create_task(replay.play(is_running))
+        following = asyncio.create_task(follow(replay, is_running)) if follow else None
+        have = replay.head
+        while not (replay.over and have == replay.head):
+            await asyncio.wait_for(replay.more_than(have), 10)
+            now = time.monotonic()
+            while have < replay.head:
+                piece = await replay.piece(have)
+                seen.extend((seq, now) for seq in range(have + 1, piece.last + 1))
+                have = piece.last
+        await asyncio.wait_for(playing, 10)
+        if following:
+            await following
+
+    run(main())
+    return seen
+
+
+class TestReplay:
+    def test_keeps_the_recorded_times(self, path: Path) -> None:
+        # 0, 1, 3 and 6 s, ten times as fast.
+        write_log(path, [(i, START_NS + s * 10**9, [1.0, 2.0]) for i, s in enumerate([0, 1, 3, 6], 5)])
+        replay = Replay(path, 10)
+        assert (replay.first, replay.head, replay.acquired, replay.logged) == (5, 4, 0, 0)
+        other = Replay(path, 10)
+        assert replay.epoch != other.epoch
+        other.close()
+        seen = play(replay)
+        assert [seq for seq, _ in seen] == [5, 6, 7, 8]
+        steps = [after - before for (_, before), (_, after) in itertools.pairwise(seen)]
+        assert steps == pytest.approx([0.1, 0.2, 0.3], abs=0.08)
+        assert replay.logged == 4
+        replay.close()
+
+    def test_stop_and_start(self, path: Path) -> None:
+        write_log(path, [(i, START_NS + i * 10**8, [1.0, 2.0]) for i in range(1, 21)])
+        replay = Replay(path, 10)
+        stopped: list[float] = []
+
+        async def follow(replay: Replay, running: asyncio.Event) -> None:
+            assert replay.head == 0
+            running.set()
+            await replay.more_than(5)
+            running.clear()
+            while replay._since is not None:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            clock, head = replay.now_ns(), replay.head
+            await asyncio.sleep(0.1)
+            assert (replay.now_ns(), replay.head) == (clock, head)
+            stopped.append(head)
+            running.set()
+
+        assert [seq for seq, _ in play(replay, follow, running=False)] == list(range(1, 21))
+        assert 5 < stopped[0] < 20
+        replay.close()
+
+    def test_as_fast_as_it_goes(self, path: Path) -> None:
+        rows = random_rows(20_000, holes=True)
+        data = write_log(path, rows)
+        replay = Replay(path, 1e12)
+        shown = 0
+
+        async def follow(replay: Replay, running: asyncio.Event) -> None:
+            nonlocal shown
+            await replay.more_than(0)
+            shown = replay.head
+
+        play(replay, follow)
+        assert 0 < shown < rows[-1][0], "what has been played is shown before the end"
+        assert read_all(replay, 0)[2] == data
+        assert replay.view(0, 10**18, 5)["bins"]
+        replay.close()
+
+    def test_shows_nothing_of_what_is_to_come(self, path: Path) -> None:
+        write_log(path, random_rows(100))
+        replay = Replay(path, 1)
+        assert exported(replay) == HEADER
+        assert replay.view(START_NS // 1000 + 500, 10**18, 100) == {"width": 0, "lines": ""}
+        assert replay.extremes(0, 0, 10) == (None, 0)
+        replay.close()
+
+    def test_a_recording_that_goes_missing_ends(self, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        write_log(path, [(i, START_NS + i, [1.0, 2.0]) for i in range(1, 10_001)])
+        replay = Replay(path, 1)
+        path.unlink()
+
+        async def main() -> None:
+            running = asyncio.Event()
+            running.set()
+            await asyncio.wait_for(replay.play(running), 10)
+
+        run(main())
+        assert replay.over
+        assert "cannot be read any more" in capsys.readouterr().out
+        replay.close()
+
+    @pytest.mark.parametrize("speed", [0, -1, math.nan, math.inf])
+    def test_a_speed_that_is_none(self, path: Path, speed: float) -> None:
+        write_log(path, random_rows(5))
+        with pytest.raises(ValueError, match="the speed has to be more than 0"):
+            Replay(path, speed)
+
+
+class Site:
+    """A server with the runs in a folder, in a thread of its own."""
+
+    def __init__(self, folder: Path, process_request: Callable[..., Any] | None = None) -> None:
+        self.folder, self.process_request = folder, process_request
+        self.ready = threading.Event()
+        self.thread = threading.Thread(target=lambda: asyncio.run(self.main()))
+
+    async def main(self) -> None:
+        log = Recorder(self.folder, {"x": "V"}, 100.0)
+        log.start()
+        log.add(time.time_ns(), [1.0])
+        await log.more_than(0)
+        self.live = log.name
+        history = History(self.folder, self.folder / "client.html", log)
+        self.loop, self.stopped = asyncio.get_running_loop(), asyncio.Event()
+        async with serve(
+            self.refuse,
+            "localhost",
+            PORT,
+            process_request=self.process_request or history.serve_http,
+            create_connection=HttpConnection,
+            compression=None,
+            write_limit=MAX_BACKLOG,
+            close_timeout=2,
+            open_timeout=None,
+        ) as self.server:
+            self.ready.set()
+            await self.stopped.wait()
+        log.close()
+
+    async def refuse(self, connection: ServerConnection) -> None:
+        await connection.close(1008)
+
+    def __enter__(self) -> "Site":
+        self.thread.start()
+        assert self.ready.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(RuntimeError):  # it has been stopped
+            self.loop.call_soon_threadsafe(self.stopped.set)
+        self.thread.join(10)
+        assert not self.thread.is_alive()
+
+
+def ask(path: str, method: str = "GET", buffer: int | None = None) -> socket.socket:
+    """Send a request and return the socket on which the response comes."""
+    client = socket.socket()
+    if buffer:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    client.settimeout(10)
+    client.connect(("127.0.0.1", PORT))
+    client.sendall(f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    return client
+
+
+def rest_of(client: socket.socket, size: int = 2**16, wait: float = 0) -> bytes:
+    """Read to the end, or until the connection is cut, `size` bytes every `wait` seconds."""
+    data = bytearray()
+    with suppress(ConnectionError):
+        while piece := client.recv(size):
+            data += piece
+            time.sleep(wait)
+    client.close()
+    return bytes(data)
+
+
+def response(path: str, method: str = "GET") -> tuple[int, dict[str, str], bytes]:
+    head, _, body = rest_of(ask(path, method)).partition(b"\r\n\r\n")
+    status, *lines = head.decode().split("\r\n")
+    return int(status.split()[1]), dict(line.split(": ", 1) for line in lines), body
+
+
+class TestForClients:
+    @pytest.fixture
+    def site(self, tmp_path: Path) -> Iterator[Site]:
+        write_log(tmp_path / "old.csv", random_rows(3000))
+        (tmp_path / "secret.txt").write_text("secret")
+        (tmp_path / "client.html").write_text("<p>page</p>")
+        with Site(tmp_path) as site:
+            yield site
+
+    def test_downloads(self, site: Site) -> None:
+        recording = Recording(site.folder / "old.csv")
+        first, last = (time_ns / 1e9 for _, time_ns, _ in (random_rows(3000)[i] for i in (100, 2000)))
+        start, stop = (round(seconds * 1e6) for seconds in (first, last))
+        for query, name, wanted in [
+            ("", "old", exported(recording)),
+            (f"&from={first:.6f}&to={last:.6f}", "old-part", exported(recording, start, stop)),
+            (f"&from={last:.6f}", "old-part", exported(recording, stop)),
+            (f"&to={first:.6f}", "old-part", exported(recording, None, start)),
+            (f"&from={last:.6f}&to={first:.6f}", "old-part", HEADER),
+            ("&from=&to=", "old", exported(recording)),
+        ]:
+            status, headers, body = response(f"/log.csv?run=old{query}")
+            assert (status, body) == (200, wanted)
+            assert headers["Content-Disposition"] == f'attachment; filename="{name}.csv"'
+            assert headers["Content-Type"] == "text/csv; charset=utf-8"
+            assert int(headers["Content-Length"]) == len(body)
+            assert response(f"/log.csv?run=old{query}", "HEAD")[::2] == (200, b"")
+        recording.close()
+        status, headers, body = response("/log.csv")
+        assert body.startswith("\ufeffseq,time_ns,x (V)\n1,".encode())
+        assert body.count(b"\n") == 2
+        assert f'"{site.live}.csv"' in headers["Content-Disposition"]
+        assert response(f"/log.csv?run={site.live}")[2] == body
+
+    def test_download_whose_end_waits_for_the_network(
+        self, site: Site, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        # More than the system's buffers hold, so the last of it waits in the server.
+        write_log(site.folder / "long.csv", random_rows(60_000))
+        wanted = response("/log.csv?run=long")[2]
+        client = ask("/log.csv?run=long", buffer=2**15)
+        assert rest_of(client, 2**15, 0.001).partition(b"\r\n\r\n")[2] == wanted
+        # Only errors: the library says of each answer that the connection was not opened.
+        assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+    def test_the_list(self, site: Site) -> None:
+        status, headers, body = response("/runs")
+        assert (status, headers["Content-Type"]) == (200, "application/json")
+        assert [(run["run"], run["live"]) for run in json.loads(body)] == [("old", False), (site.live, True)]
+        assert response("/runs", "HEAD")[2] == b""
+
+    def test_what_is_not_there(self, site: Site) -> None:
+        for times in [
+            "from=yesterday", "to=nan", "run=old&from=-1", "to=inf", "from=1e300", "run=nothing&to=0x10",
+            "from=%00",
+            "from=" + "9" * 5000,
+        ]:  # fmt: skip
+            status, _, body = response(f"/log.csv?{times}")
+            assert status == 400, times
+            assert "from and to are seconds of Unix time, as in ?from=1767225600.5" in body.decode()
+            assert len(body) < 200
+        for name in [
+            "nothing", "../old", "..%2Fold", "old.csv", "%2Fetc%2Fpasswd", "old%00", "*", "%FF", "OLD", ".",
+            "old/", "secret", "a" * 5000, "..%5Cold",
+        ]:  # fmt: skip
+            status, _, body = response(f"/log.csv?run={name}")
+            assert (status, body) == (404, b"There is no such run. The list of the runs is at /runs\n"), name
+        for path, method, status in [
+            ("//[", "GET", 404), ("/log.csv", "DELETE", 405), ("/runs", "POST", 405), ("/?x", "GET", 200),
+        ]:  # fmt: skip
+            assert response(path, method)[0] == status, path
+
+    def test_a_client_that_says_at_once_that_it_sends_no_more(self, site: Site) -> None:
+        for path in ("/", "/log.csv?run=old", "/runs", "/nothing"):
+            client = ask(path)
+            client.shutdown(socket.SHUT_WR)
+            assert rest_of(client).startswith(b"HTTP/1.1 404" if path == "/nothing" else b"HTTP/1.1 200")
+        wait_until(lambda: not site.server.all_connections, "all are gone")
+
+    def test_a_log_that_has_gone(self, site: Site) -> None:
+        (site.folder / f"{site.live}.csv").unlink()
+        assert response("/log.csv?from=1")[0] == 404
+        _, headers, body = response("/log.csv")
+        assert len(body) < int(headers["Content-Length"]), "cut short"
+
+
+class TestDownloads:
+    """Clients that are slow, frozen or gone."""
+
+    SIZE = 40 * 2**20
+
+    @pytest.fixture
+    def site(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+        monkeypatch.setattr("common.http.STALLED", 0.6)
+        self.taken, self.ended = 0, threading.Event()
+
+        def pieces() -> Iterator[bytes]:
+            try:
+                while self.taken < self.SIZE:
+                    self.taken += PIECE
+                    yield bytes(PIECE)
+            finally:
+                self.ended.set()
+
+        async def process_request(connection: ServerConnection, request: Request) -> Response:
+            return await download(connection, "large.csv", "text/csv", self.SIZE, pieces())
+
+        with Site(tmp_path, process_request) as site:
+            yield site
+
+    def test_whole(self, site: Site) -> None:
+        body = rest_of(ask("/")).partition(b"\r\n\r\n")[2]
+        assert len(body) == self.SIZE
+
+    def test_no_more_is_read_than_a_client_takes_and_a_frozen_one_is_cut_off(self, site: Site) -> None:
+        client = ask("/", buffer=4096)
+        assert client.recv(10)
+        assert self.ended.wait(10), "given up"
+        assert self.taken < 3 * 2**20, "what waits for a client is bounded"
+        assert len(rest_of(client)) < self.SIZE
+
+    @pytest.mark.parametrize("how", ["close", "reset", "half"])
+    def test_a_client_that_goes(self, site: Site, how: str) -> None:
+        client = ask("/")
+        client.recv(1000)
+        if how == "half":
+            client.shutdown(socket.SHUT_WR)  # and yet reads on
+            assert len(rest_of(client)) > self.SIZE - 1000
+            assert self.ended.wait(10)
+            return
+        client.close() if how == "close" else reset(client)
+        assert self.ended.wait(10)
+        assert self.taken < self.SIZE
+
+    def test_a_slow_client_gets_it_all(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(self.__class__, "SIZE", 3 * 2**20)
+        monkeypatch.setattr("common.http.STALLED", 1.2)
+        begin = time.monotonic()
+        body = rest_of(ask("/", buffer=2**15), 2**15, 0.025).partition(b"\r\n\r\n")[2]
+        assert len(body) == self.SIZE
+        assert time.monotonic() - begin > 1.2, "longer than a client may take nothing"
+
+    def test_the_server_stops_during_a_download(self, site: Site) -> None:
+        client = ask("/", buffer=4096)
+        client.recv(1000)
+        begin = time.monotonic()
+        site.__exit__()
+        assert time.monotonic() - begin < 2
+        assert len(rest_of(client)) < self.SIZE

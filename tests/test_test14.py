@@ -1,0 +1,740 @@
+"""test14: the log is the history."""
+
+import itertools
+import json
+import re
+import sys
+import time
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas
+import pytest
+from playwright.sync_api import Page, expect
+from websockets.frames import Close
+from websockets.sync.client import ClientConnection, connect
+
+from common.options import speed
+from tests.conftest import Pages
+from tests.promises import (
+    GAPS,
+    PAINTED,
+    ROWS,
+    Commands,
+    Console,
+    Programs,
+    count_of,
+    request,
+    stop,
+    wait_for_all,
+    wait_for_drawing,
+    wait_for_readings,
+)
+from tests.support import PORT, Server, Step, close_of, gaps_in, read_log, rows_of, wait_until
+
+# What is drawn, without what makes gaps, likewise.
+DRAWN = """() => {
+  const [times, ...lines] = window.plots.at(-1).data;
+  return times.map((time, i) => [Math.round(time * 1e6), ...lines.map((line) => line[i] ?? null)])
+    .filter((row) => row[1] !== null);
+}"""
+
+VIEW = "() => plot.view()"
+
+
+def zoom_in_until(page: Page, condition: Callable[[], bool]) -> None:
+    """Press the button until that is so; each press is drawn in the next animation frame."""
+
+    def pressed() -> bool:
+        if condition():
+            return True
+        page.get_by_role("button", name="Zoom in").click()
+        wait_for_drawing(page)
+        return False
+
+    wait_until(pressed, "zoomed in far enough")
+
+
+def say(connection: ClientConnection, **message: object) -> None:
+    connection.send(json.dumps(message))
+
+
+def hear(connection: ClientConnection, key: str) -> dict[str, Any]:
+    """Return the next message with this key; others are passed over."""
+    while key not in (message := json.loads(connection.recv(timeout=10))):
+        pass
+    return message
+
+
+def record(start_server: Callable[..., Server], step: Step, readings: int, *options: str, **how: Any) -> Path:
+    """Record a run of at least so many readings, and return its log."""
+    server = start_server("--rate", "2000", *options, **how)
+    with step.connect("control") as control:
+        step.ask(control, "START")
+        while hear(control, "logged")["logged"] < readings:
+            pass
+        step.ask(control, "STOP")
+    server.stop()
+    return server.log
+
+
+class TestStep14(Console, Commands, Programs):
+    step = "test14"
+    options = ("--sensor", "--rate", "--seed", "--replay", "--speed")
+
+    # The protocol.
+
+    def test_hello_and_everything_after_what_a_client_has(self, server: Server, step: Step) -> None:
+        with step.connect("control") as control, step.connect("data") as data:
+            hello = json.loads(data.recv(timeout=10))
+            assert list(hello) == [
+                "epoch",
+                "run",
+                "live",
+                "first",
+                "head",
+                "fields",
+                "units",
+                "rate",
+                "speed",
+            ]
+            assert (hello["first"], hello["head"], hello["rate"]) == (1, 0, 20)
+            assert (hello["fields"], hello["units"]) == (["x", "y", "z"], ["m/s²"] * 3)
+            say(data, epoch=hello["epoch"], have=0)
+            step.ask(control, "START")
+            text = ""
+            while text.count("\n") < 10:
+                text += hear(data, "lines")["lines"]
+            step.ask(control, "STOP")
+            # One that comes later gets the same from the beginning, and one that has some gets the rest.
+            for have in (0, 7):
+                with step.connect("data") as late:
+                    hello = json.loads(late.recv(timeout=10))
+                    assert hello["head"] >= 10
+                    say(late, epoch=hello["epoch"], have=have)
+                    rest = ""
+                    while rest.count("\n") < hello["head"] - have:
+                        rest += hear(late, "lines")["lines"]
+                    assert text.split("\n")[have:10] == rest.split("\n")[: 10 - have]
+            # What it has of another run is worth nothing.
+            with step.connect("data") as late:
+                late.recv(timeout=10)
+                say(late, epoch="another", have=7)
+                assert hear(late, "lines")["lines"].startswith("1,")
+        # What was sent is what was saved, to the letter.
+        saved = server.log.read_text(encoding="utf-8")
+        assert saved.startswith("seq,time_ns,x,y,z\n" + text)
+
+    def test_bad_messages_get_an_error_and_nothing_else_changes(self, server: Server, step: Step) -> None:
+        with step.connect("data") as data:
+            json.loads(data.recv(timeout=10))
+            for message in (
+                "rubbish", "", "[]", "1", "null", '{"view": 1}', '{"have": -1, "epoch": 1}', '{"have": "x"}',
+                b"\xff", '{"view": 1, "from": NaN, "to": 1, "columns": 2}', "[" * 100_000, "x" * 500_000,
+                "\x1b[31mred",
+            ):  # fmt: skip
+                data.send(message)
+                error = hear(data, "error")["error"]
+                assert error.startswith("ERROR: ")
+                assert len(error) < 200
+                assert "\x1b" not in error
+            far = 10**30
+            say(data, view=5, **{"from": -far, "to": far, "columns": far})
+            assert hear(data, "view")["lines"] == ""
+            say(data, ping=[1])
+            assert hear(data, "pong")["pong"] == [1]
+
+    def test_unknown_path_and_unknown_run_are_refused_with_a_reason(self, server: Server) -> None:
+        for path, reason in [
+            ("", "the path must be /control or /data"),
+            ("data/x", "the path must be /control or /data"),
+            ("data?run=nothing", "there is no run 'nothing'"),
+            ("data?run=../../test14/server", "there is no run '../../test14/server'"),
+        ]:
+            with connect(f"ws://localhost:{PORT}/{path}", proxy=None) as client:
+                assert close_of(client) == Close(1008, reason)
+
+    # What the page shows.
+
+    def test_opened_in_mid_run_it_shows_the_run_so_far(
+        self, start_server: Callable[..., Server], pages: Pages
+    ) -> None:
+        server = start_server("--rate", "2000")
+        first = pages.connect()
+        pages.command(first, "START")
+        wait_for_readings(first, 1000)
+        late = pages.connect()
+        wait_for_readings(late, 1100)
+        stop(pages, first)
+        wait_for_all(late)
+        rows = rows_of(server.log)
+        for page in (first, late):
+            assert page.evaluate(ROWS) == rows
+            assert count_of(page) == len(rows)
+            assert page.get_by_text("Missing here").locator("xpath=../dd").inner_text() == "0"
+            # The whole run is in view.
+            view = page.evaluate(VIEW)
+            assert view["from"] <= rows[0][0]
+            assert view["to"] == rows[-1][0]
+
+    @pytest.mark.parametrize("how", ["socket", "offline", "frozen"])
+    def test_page_fills_in_what_it_missed(
+        self, how: str, start_server: Callable[..., Server], pages: Pages
+    ) -> None:
+        pages.errors_are_expected = True
+        server = start_server("--rate", "500")
+        other, page = pages.connect(), pages.connect(color_scheme="dark")
+        pages.command(page, "START")
+        wait_for_readings(page, 300)
+        if how == "socket":
+            page.evaluate("() => readings.onclose(new CloseEvent('close', { code: 1006 }))")
+            expect(page.get_by_role("status")).to_contain_text(
+                "Disconnected: data socket: the connection was lost"
+            )
+        elif how == "offline":
+            # As without a network: each attempt fails at once.
+            page.evaluate("""() => {
+              lost("gone.");
+              const fail = (socket) => socket.onclose?.(new CloseEvent("close", { code: 1006 }));
+              WebSocket = class { constructor() { setTimeout(() => fail(this)); } close() {} };
+            }""")
+            page.evaluate(
+                "() => { const frame = document.createElement('iframe'); document.body.append(frame); "
+                "window.OldSocket = frame.contentWindow.WebSocket; }"
+            )
+            wait_for_readings(other, 800)
+            page.evaluate("() => { WebSocket = OldSocket; window.dispatchEvent(new Event('online')); }")
+        else:
+            session = page.context.new_cdp_session(page)
+            session.send("Page.setWebLifecycleState", {"state": "frozen"})
+            wait_for_readings(other, 800)
+            session.send("Page.setWebLifecycleState", {"state": "active"})
+        expect(page.get_by_role("status")).to_have_text("Connected to localhost")
+        wait_for_readings(page, 300)
+        stop(pages, page)
+        assert page.evaluate(ROWS) == rows_of(server.log)
+        # Nothing is missing, so there is no gap but where a busy machine made one in the readings.
+        assert page.evaluate(GAPS) <= gaps_in(server.log)
+
+    def test_another_run_is_told(self, start_server: Callable[..., Server], pages: Pages) -> None:
+        pages.errors_are_expected = True
+        server = start_server("--rate", "500")
+        page = pages.connect()
+        pages.command(page, "START")
+        wait_for_readings(page, 100)
+        server.stop()
+        expect(page.get_by_role("status")).to_contain_text(
+            "the server has stopped (close code 1001). Trying again…"
+        )
+        second = start_server("--rate", "500")
+        expect(
+            page.get_by_text(re.compile(r"This is another run: \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\."))
+        ).to_be_visible(timeout=15_000)
+        expect(page.locator("#count")).to_have_text("0 readings")
+        pages.command(page, "START")
+        wait_for_readings(page, 100)
+        stop(pages, page)
+        assert page.evaluate(ROWS) == rows_of(second.log)
+
+    def test_history_that_is_gone_is_said_to_be_gone(
+        self, start_server: Callable[..., Server], step: Step, pages: Pages, copied_folder: Path
+    ) -> None:
+        server = start_server("--rate", "10000", folder=copied_folder)
+        with step.connect("control") as control:
+            step.ask(control, "START")
+            # The newest megabyte of the log stays in memory, for live pages.
+            while hear(control, "logged")["logged"] < 30_000:
+                pass
+            step.ask(control, "STOP")
+            while (counts := hear(control, "logged"))["logged"] < counts["acquired"]:
+                pass
+        rows = rows_of(server.log)
+        server.log.unlink()
+        page = pages.connect()
+        expect(
+            page.get_by_text(re.compile(r"[\d,]+ readings of this run are not in the log any more\."))
+        ).to_be_visible()
+        page.wait_for_function("(acquired) => run.have === acquired", arg=len(rows))
+        received, gone = page.evaluate("() => [run.received, run.gone]")
+        assert received + gone == len(rows)
+        assert gone > 0
+        assert page.evaluate(ROWS) == rows[gone:]
+
+    def test_pause_of_the_acquisition_is_a_gap_in_the_line(
+        self, start_server: Callable[..., Server], pages: Pages
+    ) -> None:
+        server = start_server("--rate", "100")
+        page = pages.connect()
+        for _ in range(2):
+            pages.command(page, "START")
+            wait_for_readings(page, 30)
+            stop(pages, page)
+            page.wait_for_timeout(300)  # a gap is at least 0.2 s long
+        assert (
+            page.evaluate("() => window.plots.at(-1).data[1].filter((value) => value === null).length") == 1
+        )
+        assert page.evaluate(DRAWN) == rows_of(server.log)
+
+    def test_pause_stops_the_picture_and_not_the_data(
+        self, start_server: Callable[..., Server], pages: Pages
+    ) -> None:
+        start_server("--rate", "200")
+        page = pages.connect()
+        pages.command(page, "START")
+        wait_for_readings(page, 100)
+        buttons = {name: page.get_by_role("button", name=name, exact=True) for name in ("Pause", "Follow")}
+        expect(buttons["Follow"]).to_be_disabled()
+        buttons["Pause"].press("Enter")
+        expect(buttons["Follow"]).to_be_focused()
+        expect(buttons["Pause"]).to_be_disabled()
+        wait_for_drawing(page)
+        before = page.evaluate(VIEW)
+        drawn = page.evaluate(DRAWN)
+        wait_for_readings(page, 200)
+        assert page.evaluate(VIEW) == before
+        # The line may go on to the first reading outside of the view.
+        assert page.evaluate(DRAWN)[: len(drawn)] == drawn
+        assert len(page.evaluate(DRAWN)) <= len(drawn) + 1
+        buttons["Follow"].press("Enter")
+        expect(buttons["Pause"]).to_be_focused()
+        page.wait_for_function("(to) => plot.view().to > to + 1e6", arg=before["to"])
+        stop(pages, page)
+
+    def test_view_survives_streaming(self, start_server: Callable[..., Server], pages: Pages) -> None:
+        start_server("--rate", "200")
+        page = pages.connect(has_touch=True)
+        pages.command(page, "START")
+        wait_for_readings(page, 400)
+        figure = page.get_by_role("figure", name="Live plot")
+        box = figure.bounding_box()
+        middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+
+        def span() -> float:
+            view = page.evaluate(VIEW)
+            return view["to"] - view["from"]
+
+        def same_view_after_more_readings() -> None:
+            view = page.evaluate(VIEW)
+            wait_for_readings(page, 50)
+            assert page.evaluate(VIEW) == view
+
+        def following() -> bool:
+            return page.get_by_role("button", name="Pause", exact=True).is_enabled()
+
+        # Zooming in keeps following: the right edge stays now, and the view has its length.
+        page.mouse.move(*middle)
+        page.mouse.wheel(0, -600)
+        wait_until(lambda: span() < 9e6, "the wheel zooms")
+        length = span()
+        wait_for_readings(page, 50)
+        assert span() == pytest.approx(length)
+        assert following()
+        # Dragging to the right shows what was before, and stays there.
+        page.mouse.down()
+        page.mouse.move(middle[0] + 100, middle[1], steps=4)
+        page.mouse.up()
+        wait_until(lambda: not following(), "dragging stops following")
+        assert span() == pytest.approx(length)
+        same_view_after_more_readings()
+        # The keyboard.
+        figure.press("+")
+        wait_until(lambda: span() == pytest.approx(length / 2), "the key + zooms")
+        before = page.evaluate(VIEW)["to"]
+        figure.press("ArrowLeft")
+        wait_until(lambda: page.evaluate(VIEW)["to"] < before, "an arrow moves the view")
+        same_view_after_more_readings()
+        figure.press("-")
+        wait_until(lambda: span() == pytest.approx(length), "the key - zooms out")
+        figure.press("End")
+        wait_until(following, "End follows")
+        # Touch: one finger moves, two stretch.
+        session = page.context.new_cdp_session(page)
+
+        def touch(kind: str, *points: tuple[float, float]) -> None:
+            fingers = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(points)]
+            session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
+
+        (x, y) = middle
+        touch("touchStart", (x, y))
+        for offset in (20, 40, 80):
+            touch("touchMove", (x + offset, y))
+        touch("touchEnd")
+        wait_until(lambda: not following(), "a finger moves the view")
+        length = span()
+        touch("touchStart", (x - 30, y), (x + 30, y))
+        for offset in (45, 60, 90):
+            touch("touchMove", (x - offset, y), (x + offset, y))
+        touch("touchEnd")
+        wait_until(lambda: span() < length / 2, "two fingers stretch the view")
+        same_view_after_more_readings()
+        # And the buttons, for whoever has only one finger or none.
+        length = span()
+        page.get_by_role("button", name="Zoom out").click()
+        wait_until(lambda: span() == pytest.approx(2 * length), "the button zooms out")
+        page.get_by_role("button", name="Zoom in").click()
+        wait_until(lambda: span() == pytest.approx(length), "the button zooms in")
+        page.get_by_role("button", name="Whole run").click()
+        wait_until(lambda: following() and span() >= 9e6, "the whole run")
+
+    def test_strip_says_how_much_and_how_old(self, start_server: Callable[..., Server], pages: Pages) -> None:
+        start_server("--rate", "200")
+        page = pages.connect()
+        pages.command(page, "START")
+        wait_for_readings(page, 100)
+
+        def ages() -> list[int] | None:
+            # All at once: they are set four times a second.
+            names = ["age", "age-server", "age-page", "age-paint"]
+            texts = page.evaluate("(names) => names.map((name) => find(name).textContent)", names)
+            return (
+                [int(text.removesuffix(" ms")) for text in texts]
+                if all("ms" in text for text in texts) and texts[0] != "0 ms"
+                else None
+            )
+
+        total, *parts = wait_until(ages, "the ages")
+        assert 0 < total < 5000
+        assert sum(parts) == pytest.approx(total, abs=60)
+        assert all(part <= total + 60 for part in parts)
+        stop(pages, page)
+        names = ("acquired", "logged", "count")
+        numbers = [page.locator(f"#{name}").inner_text().split()[0].replace(",", "") for name in names]
+        assert len(set(numbers)) == 1
+        # A reading that stays on the screen gets older.
+        page.wait_for_function("() => parseFloat(document.getElementById('age').textContent) > 1500")
+
+    # Extremes.
+
+    def test_extremes_where_there_are_too_many_readings(
+        self, start_server: Callable[..., Server], pages: Pages
+    ) -> None:
+        server = start_server("--rate", "5000")
+        page = pages.connect()
+        resolution = page.locator("#resolution")
+        expect(resolution).to_have_text("Every reading is shown.")
+        pages.command(page, "START")
+        wait_for_readings(page, 8000)
+        stop(pages, page)
+        expect(resolution).to_have_text(
+            re.compile(r"Extremes: the minimum and maximum of every 0\.\d+ s \(\d+ readings\)\.")
+        )
+        rows = rows_of(server.log)
+        # In each bin the least and the greatest, and bins begin at multiples of their width.
+        width = page.evaluate("() => run.columns(...Object.values(plot.view()), plot.plotted ?? 560).width")
+        times, xs = page.evaluate("() => window.plots.at(-1).data.slice(0, 2)")
+        bins: dict[int, list[float]] = {}
+        for at, x in zip(times, xs, strict=True):
+            if x is not None:
+                bins.setdefault(int(at * 1e6 + 0.5) // width, []).append(x)
+        expected: dict[int, list[float]] = {}
+        for at, x, *_ in rows:
+            expected.setdefault(at // width, []).append(x)
+        assert bins == {number: [min(values), max(values)] for number, values in expected.items()}
+        # Closer by, every reading is there again.
+        zoom_in_until(page, lambda: resolution.inner_text() == "Every reading is shown.")
+        view = page.evaluate(VIEW)
+        inside = [row for row in rows if view["from"] <= row[0] <= view["to"]]
+        drawn = page.evaluate(DRAWN)
+        assert [row for row in drawn if view["from"] <= row[0] <= view["to"]] == inside
+
+    def test_long_run_comes_as_extremes_and_every_reading_on_zooming_in(
+        self, start_server: Callable[..., Server], step: Step, pages: Pages
+    ) -> None:
+        # More than the server sends reading by reading, and than the page keeps.
+        log = record(start_server, step, 1, "--rate", "10000")
+        header, row = log.read_text().splitlines()[:2]
+        start = int(row.split(",")[1])
+        many = 300_000
+        # Ten thousand readings a second, but for ten seconds in the middle, in which there are a hundred.
+        steps = [10_000_000 if 100_000 <= i < 101_000 else 100_000 for i in range(many)]
+        times = list(itertools.accumulate(steps, initial=start))
+        with log.open("w") as file:
+            file.write(header + "\n")
+            file.writelines(f"{i + 1},{times[i]},{i % 1000},{i % 77},{-i}\n" for i in range(many))
+        log.with_suffix(".index").unlink()
+        start_server()
+        page = pages.connect()
+        page.get_by_label("Run").select_option(log.stem)
+        expect(page.locator("#count")).to_have_text(f"{many} readings")
+        assert page.evaluate("() => run.ring.length") < 20_000
+        expect(page.locator("#resolution")).to_contain_text("Extremes: ")
+        # The begin of the run, and then the few readings in its middle, with many more on either side. Of
+        # both the page has only extremes, until it asks.
+        for first, last in [(0, 1000), (100_000, 101_000)]:
+            view = [times[first] // 1000, times[last] // 1000]
+            page.evaluate("([from, to]) => plot.go(from, to)", view)
+            inside = [[times[i] // 1000, i % 1000, i % 77, -i] for i in range(first, last + 1)]
+
+            def drawn(view: list[int] = view) -> list[list[float]]:
+                return [row for row in page.evaluate(DRAWN) if view[0] <= row[0] <= view[1]]
+
+            wait_until(lambda inside=inside, drawn=drawn: drawn() == inside, "every reading is drawn")
+            expect(page.locator("#resolution")).to_have_text("Every reading is shown.")
+
+    # Export, earlier runs, replay.
+
+    def test_download_and_earlier_runs(
+        self, start_server: Callable[..., Server], step: Step, pages: Pages, tmp_path: Path
+    ) -> None:
+        earlier = record(start_server, step, 2000)
+        server = start_server("--rate", "500", "--sensor", "cpu")
+        page = pages.connect()
+        pages.command(page, "START")
+        wait_for_readings(page, 500)
+        stop(pages, page)
+
+        def downloaded(name: str) -> tuple[str, str]:
+            with page.expect_download() as download:
+                page.get_by_role("link", name=name).click()
+            download.value.save_as(tmp_path / "log.csv")
+            return download.value.suggested_filename, (tmp_path / "log.csv").read_text(encoding="utf-8-sig")
+
+        name, text = downloaded("Download this run")
+        assert name == server.log.name
+        saved = server.log.read_text(encoding="utf-8")
+        assert text.splitlines()[0] == "seq,time_ns,processor (%),memory (%)"
+        assert text.splitlines()[1:] == saved.splitlines()[1:]
+        table = pandas.read_csv(tmp_path / "log.csv")
+        assert list(table.columns) == ["seq", "time_ns", "processor (%)", "memory (%)"]
+        assert list(table["seq"]) == list(range(1, len(table) + 1))
+        assert table["time_ns"].dtype == "int64"
+        # What is in view.
+        seconds = "() => (plot.view().to - plot.view().from) / 1e6"
+        zoom_in_until(page, lambda: page.evaluate(seconds) < 0.7)
+        name, text = downloaded("Download what is in view")
+        view = page.evaluate(VIEW)
+        inside = [
+            line
+            for line in saved.splitlines()[1:]
+            if view["from"] <= int(line.split(",")[1]) // 1000 <= view["to"]
+        ]
+        assert 0 < len(inside) < len(table)
+        assert text.splitlines()[1:] == inside
+        assert name == f"{server.log.stem}-part.csv"
+        # The run before: another sensor, and everything of it.
+        page.get_by_label("Run").select_option(earlier.stem)
+        rows = rows_of(earlier)
+        expect(page.locator("#count")).to_have_text(f"{len(rows)} readings")
+        assert page.evaluate(ROWS) == rows
+        expect(page.get_by_role("list", name="Legend").get_by_role("listitem")).to_have_text(
+            [re.compile(f"^{f}") for f in "xyz"]
+        )
+        name, text = downloaded("Download this run")
+        assert name == earlier.name
+        assert text.splitlines()[1:] == earlier.read_text(encoding="utf-8").splitlines()[1:]
+        # And back: this run goes on where it was.
+        page.get_by_label("Run").select_option("This run")
+        pages.command(page, "START")
+        wait_for_readings(page, 100)
+        stop(pages, page)
+        assert page.evaluate(ROWS) == rows_of(server.log)
+        runs = [run["run"] for run in json.loads(request("GET", "/runs").body)]
+        assert runs.index(server.log.stem) < runs.index(earlier.stem), "the newest first"
+
+    def test_replay(self, start_server: Callable[..., Server], step: Step, pages: Pages) -> None:
+        log = record(start_server, step, 2000, "--seed", "5")
+        server = start_server("--replay", f"logs/{log.name}", "--speed", "2")
+        page = pages.connect()
+        expect(page.get_by_text(f"Replay of {log.stem}, 2 \u00d7 as fast")).to_be_visible()
+        rows = rows_of(log)
+        # The run itself is over, and can be had whole meanwhile.
+        page.get_by_label("Run").select_option(log.stem)
+        expect(page.locator("#count")).to_have_text(f"{len(rows)} readings")
+        page.get_by_label("Run").select_option("This run")
+        expect(page.locator("#count")).to_have_text("0 readings")
+        pages.command(page, "START")
+        began = time.monotonic()
+        expect(page.locator("#count")).to_have_text(f"{len(rows)} readings")
+        took = time.monotonic() - began
+        recorded = (rows[-1][0] - rows[0][0]) / 1e6
+        assert took > recorded / 2 - 0.2, "no faster than it was asked for"
+        assert page.evaluate(ROWS) == rows
+        expect(page.get_by_role("button", name="Start", exact=True)).to_be_enabled()
+        pages.command(page, "START")
+        expect(page.get_by_label("Response")).to_contain_text("ERROR: the recording is over")
+        assert "Logging to" not in server.output
+
+    def test_odd_runs(self, start_server: Callable[..., Server], pages: Pages, copied_folder: Path) -> None:
+        logs = copied_folder / "logs"
+        logs.mkdir()
+
+        def write(name: str, fields: list[str], *rows: list[float]) -> None:
+            lines = [f"{i},{i * 10**9},{','.join(map(str, row))}" for i, row in enumerate(rows, 1)]
+            (logs / f"{name}.csv").write_text("\n".join([f"seq,time_ns,{','.join(fields)}", *lines, ""]))
+
+        write("numbers as names", ["10", "b", "2", "__proto__"], [1, 2, 3, 4])
+        write("long names", ["n" * 200, "<b>"], [1, 2], [1.7976931348623157e308, 3])
+        write("large values", ["x", "y"], *([sign * 1e308, -sign * 1e308] for sign in (1, -1)))
+        (logs / "nothing.csv").write_text("seq,time_ns\rx\n")
+        start_server(folder=copied_folder)
+        page = pages.connect(viewport={"width": 390, "height": 844})
+        legend = page.get_by_role("list", name="Legend").get_by_role("listitem")
+
+        def choose(name: str, readings: int) -> None:
+            page.get_by_label("Run").select_option(f"{name}, {readings} readings")
+            expect(page.locator("#count")).to_have_text(f"{readings} readings")
+
+        choose("numbers as names", 1)
+        expect(legend).to_have_text(
+            [re.compile(rf"^{text}\s*$") for text in ("101", "b2", "23", "__proto__4")]
+        )
+        assert page.evaluate("() => window.plots.at(-1).series.map(({ label }) => label).slice(1)") == [
+            "10", "b", "2", "__proto__"
+        ]  # fmt: skip
+        choose("long names", 2)
+        expect(legend).to_have_text([re.compile("^n{200}1.79"), re.compile("^<b>3")])
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        choose("large values", 2)
+        page.wait_for_function("() => plots.at(-1).scales.y.max > 1e300")
+        assert page.evaluate("() => Number.isFinite(plots.at(-1).valToPos(1e300, 'y'))")
+        # One that is deleted while it is shown can still be chosen, until there is another.
+        (logs / "large values.csv").unlink()
+        page.evaluate("() => listRuns()")
+        expect(page.get_by_label("Run").locator("option")).to_have_count(4)
+        assert page.get_by_label("Run").input_value() == "large values"
+
+    def test_replay_of_what_is_no_log(self, step: Step, tmp_path: Path) -> None:
+        (tmp_path / "other.csv").write_text("time,value\n1,2\n")
+        (tmp_path / "empty.csv").write_text("seq,time_ns,x\n")
+        for name, says in [
+            ("other.csv", "other.csv is not a log: it does not begin with seq,time_ns,"),
+            ("empty.csv", "empty.csv has no readings"),
+            ("none.csv", "No such file or directory"),
+        ]:
+            server = Server(step.folder, "--replay", str(tmp_path / name))
+            assert server.wait_ended() == 1
+            assert says in server.output
+            assert len(server.lines) == 1
+        server = Server(step.folder, "--speed", "0")
+        assert server.wait_ended() == 2
+        assert "'0' is not a speed" in server.output
+        for text in ("-1", "nan", "inf", "x", "1e7"):
+            with pytest.raises(ArgumentTypeError, match="is not a speed"):
+                speed(text)
+
+    # Trust.
+
+    def test_json_file_beside_the_log(self, start_server: Callable[..., Server], step: Step) -> None:
+        log = record(start_server, step, 100)
+        info = json.loads(log.with_suffix(".json").read_text(encoding="utf-8"))
+        assert (info["fields"], info["units"], info["rate"]) == (["x", "y", "z"], ["m/s²"] * 3, 2000)
+        assert info["epoch"].startswith(log.stem)
+        assert [event["what"] for event in info["events"]] == ["start", "stop", "end"]
+        rows = read_log(log)
+        first, second = info["events"][:2]
+        assert (
+            info["start_ns"]
+            <= first["time_ns"]
+            <= rows[0]["time_ns"]
+            <= rows[-1]["time_ns"]
+            <= second["time_ns"]
+        )
+        assert (first["seq"], second["seq"]) == (1, len(rows) + 1)
+
+    def test_killed_server_is_mended_at_the_next_start(
+        self, start_server: Callable[..., Server], step: Step, copied_folder: Path
+    ) -> None:
+        server = start_server("--rate", "1000", folder=copied_folder)
+        with step.connect("control") as control, step.connect("data") as data:
+            hello = json.loads(data.recv(timeout=10))
+            say(data, epoch=hello["epoch"], have=0)
+            step.ask(control, "START")
+            seen = ""
+            while seen.count("\n") < 500:
+                seen += hear(data, "lines")["lines"]
+            server.kill()
+        log = server.log
+        text = log.read_text(encoding="utf-8")
+        # Whatever a client has seen is in the log.
+        assert text.startswith("seq,time_ns,x,y,z\n" + seen)
+        whole = text[: text.rfind("\n") + 1]
+        with log.open("a") as file:
+            file.write("501,17952")
+        restarted = start_server("--rate", "1000", folder=copied_folder)
+        restarted.wait_for(f"Mended logs/{log.name}, whose run was killed: ")
+        assert log.read_text(encoding="utf-8") == whole
+        events = json.loads(log.with_suffix(".json").read_text(encoding="utf-8"))["events"]
+        assert [event["what"] for event in events] == ["start", "killed"]
+        with connect(f"ws://localhost:{PORT}/data?run={log.stem}", proxy=None) as old:
+            hello = json.loads(old.recv(timeout=10))
+            assert hello["head"] == whole.count("\n") - 1
+            assert hello["live"] is False
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can limit the files of a running process")
+    def test_full_disk_is_told_on_every_page_and_live_data_goes_on(
+        self, start_server: Callable[..., Server], pages: Pages
+    ) -> None:
+        import resource
+
+        server = start_server("--rate", "100")
+        page = pages.connect()
+        pages.command(page, "START")
+        wait_for_readings(page, 20)
+        size = server.log.stat().st_size
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (size + 20, resource.RLIM_INFINITY))
+        says = "ERROR: cannot write the log in logs: File too large"
+        expect(page.get_by_text(says)).to_be_visible()
+        wait_for_readings(page, 20)
+        late = pages.connect()
+        expect(late.get_by_text(says)).to_be_visible()
+        wait_for_readings(late, 20)
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+        server.wait_for("OK: the log is written again")
+        expect(page.get_by_text(says)).to_have_count(0)
+        stop(pages, page)
+        wait_for_all(late)
+        rows = rows_of(server.log)
+        assert page.evaluate(ROWS) == rows == late.evaluate(ROWS)
+
+    # What the steps before have promised.
+
+    def test_every_page_shows_the_true_state_at_once(self, server: Server, step: Step, pages: Pages) -> None:
+        first, second = pages.connect(), pages.connect()
+
+        def both(name: str) -> None:
+            other = {"Start": "Stop", "Stop": "Start"}[name]
+            for page in (first, second):
+                expect(page.get_by_role("button", name=name, exact=True)).to_be_enabled()
+                expect(page.get_by_role("button", name=other, exact=True)).to_be_disabled()
+
+        both("Start")
+        first.get_by_role("button", name="Start", exact=True).press("Enter")
+        expect(first.get_by_role("button", name="Stop", exact=True)).to_be_focused()
+        both("Stop")
+        with step.connect("control") as control:
+            step.ask(control, "STOP")
+        both("Start")
+
+    def test_legend_hides_lines_and_has_the_latest_values(
+        self, start_server: Callable[..., Server], pages: Pages
+    ) -> None:
+        server = start_server("--rate", "100")
+        page = pages.connect(color_scheme="light")
+        pages.command(page, "START")
+        wait_for_readings(page, 50)
+        assert page.evaluate(PAINTED, "#c2410c")
+        page.get_by_role("button", name=re.compile("^y ")).press("Enter")
+        wait_until(lambda: not page.evaluate(PAINTED, "#c2410c"), "the line is hidden")
+        page.get_by_role("button", name=re.compile("^y ")).press("Enter")
+        wait_until(lambda: page.evaluate(PAINTED, "#c2410c"), "the line is shown")
+        stop(pages, page)
+        _, *values = rows_of(server.log)[-1]
+        legend = page.get_by_role("list", name="Legend").get_by_role("listitem")
+        expect(legend).to_have_text(
+            [re.compile(rf"{name}\s*{value:g}\s*m/s²") for name, value in zip("xyz", values, strict=True)]
+        )
+
+    def test_page_fits_a_desktop_and_a_phone(self, fast_server: Server, pages: Pages) -> None:
+        page = pages.connect()
+        pages.command(page, "START")
+        wait_for_readings(page, 20)
+        for width, height in [(1280, 800), (390, 844)]:
+            page.set_viewport_size({"width": width, "height": height})
+            page.wait_for_function(
+                "(width) => document.querySelector('.uplot').clientWidth > 0.85 * width", arg=width
+            )
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            box = page.get_by_role("figure", name="Live plot").bounding_box()
+            assert box["height"] >= 0.4 * height
