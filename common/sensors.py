@@ -2,7 +2,7 @@
 
 A sensor is any object with `fields`, a dict from the name of each field to its unit, and `read()`,
 which returns the values of one reading in the same order. `read()` returns at once; what to do with a
-sensor that makes its caller wait is the subject of a later step.
+sensor that makes its caller wait, or fails, is the subject of test15.
 """
 
 import math

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent
 PORT = 5678
 PART_I = ["test1", "test2", "test3", "test4", "test4b", "test5", "test6", "test7", "test8", "test9"]
 PART_II = ["test10", "test11", "test12", "test13"]
-PART_III = ["test14"]
+PART_III = ["test14", "test15"]
 STEPS = PART_I + PART_II + PART_III
 
 # Joins the console of the process whose id it is given, and presses Ctrl-C there.

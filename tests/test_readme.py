@@ -279,6 +279,35 @@ def test_pandas_reads_a_log_as_the_section_of_test14_says(tmp_path: Path) -> Non
     assert result.stdout == "2026-01-01 00:00:00.250000 1\n"
 
 
+class TestOwnRealSensor:
+    """The sensor in ten lines of test15's section."""
+
+    step = "test15"
+
+    def test_own_sensor_in_ten_lines(
+        self, start_server: Callable[..., Server], pages: Pages, tmp_path: Path
+    ) -> None:
+        code = next(block for block in fences(OF_STEP["test15"], "text") if "@sensor" in block)
+        assert len([line for line in code.splitlines() if line]) <= 10
+        (tmp_path / "my_sensor.py").write_text(code, encoding="utf-8")
+        server = start_server("--sensor", str(tmp_path / "my_sensor.py"))
+        page = pages.connect()
+        expect(page.get_by_role("region", name="Sensor")).to_contain_text("readings arrive")
+        pages.command(page, "START")
+        wait_for_readings(page, 3)
+        legend = page.get_by_role("list", name="Legend").get_by_role("listitem")
+        # At most six digits, whatever the driver computes.
+        expect(legend).to_have_text([re.compile(r"distance\s*\d{3}(\.\d{1,3})?\s*mm")])
+        page.close()
+        server.stop()
+        # As the section goes on: with a mistake in it the server goes on, and names the place.
+        (tmp_path / "my_sensor.py").write_text(f"{code.rstrip()}\n        1 / 0\n", encoding="utf-8")
+        line = len(code.rstrip().splitlines()) + 1
+        failing = start_server("--sensor", str(tmp_path / "my_sensor.py"))
+        failing.wait_for(f"ZeroDivisionError: division by zero (my_sensor.py, line {line})")
+        assert f"(my_sensor.py, line {line})" in OF_STEP["test15"]
+
+
 class TestOwnPrograms:
     """The programs in the README that use common, run as they stand there."""
 

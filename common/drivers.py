@@ -1,0 +1,330 @@
+"""Real sensors: what test15 reads.
+
+A sensor has
+
+- `fields`: a dict from the name of each field to its unit, empty until the first readings have told it;
+- `rate`: readings a second, or None if they come as they come;
+- `readings()`: a generator, which may block, or an asynchronous one, which must not.
+
+A generator yields readings: a list with a value for each field, in their order, or a dict with some of them
+by name. In place of a value, None means that there is none. In place of a reading, None means that there is
+nothing at the moment (yielded now and then, it lets a blocking generator be stopped), and `Garbled` that
+something came that was no reading. It raises when the sensor fails. `readings()` is then called again, so a
+sensor that has been plugged in again goes on.
+"""
+
+import asyncio
+import functools
+import importlib.util
+import inspect
+import math
+import numbers
+import os
+import shlex
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from common.factory import seconds
+from common.lines import RESERVED, Garbled, parse_fields
+from common.sensors import SENSORS
+from common.text_sensors import Command, SensorError, SerialPort, UdpPort, serial
+
+Reading = Sequence[float | None] | Mapping[str, float | None] | Garbled | None
+
+# How long a blocking generator waits at most before it looks whether it is to stop, in seconds.
+PATIENCE = 0.1
+
+
+class Sensor(Protocol):
+    """What the beginning of this file describes."""
+
+    fields: dict[str, str]
+    rate: float | None
+
+    def readings(self) -> Iterator[Reading] | AsyncIterator[Reading]: ...
+
+
+class GeneratorSensor:
+    """A sensor that is a generator function, asynchronous or not.
+
+    Args:
+        fields: from the name of each field to its unit.
+        rate: readings a second; None if they come as they come.
+        readings: the function.
+
+    Raises:
+        ValueError: if there are no fields, one has a name that cannot be, the rate is none, or the
+                function does not yield.
+    """
+
+    def __init__(
+        self, fields: dict[str, str], rate: float | None, readings: Callable[[], Iterator | AsyncIterator]
+    ) -> None:
+        if not fields or not isinstance(fields, dict):
+            raise ValueError("a sensor needs fields, a dict from each name to its unit")
+        for text in (*fields, *fields.values()):
+            if not isinstance(text, str) or len(text.splitlines()) > 1:
+                raise ValueError(
+                    f"the names and units of fields have to be text of one line, not {text!r:.60}"
+                )
+        if rate is not None and not (isinstance(rate, int | float) and 0 < rate < math.inf):
+            raise ValueError(f"a sensor's rate has to be a number of readings a second, not {rate!r:.60}")
+        for name in RESERVED & fields.keys():
+            raise ValueError(f"a field cannot be called {name!r} here: that name is taken")
+        if not (inspect.isgeneratorfunction(readings) or inspect.isasyncgenfunction(readings)):
+            raise ValueError("a sensor's function has to yield its readings")
+        self.fields = dict(fields)
+        self.rate = rate
+        self.readings = readings
+
+
+def sensor(fields: dict[str, str], rate: float | None = None) -> Callable[..., GeneratorSensor]:
+    """Make a sensor of a generator function that yields readings, as a decorator.
+
+    Args:
+        fields: from the name of each field to its unit.
+        rate: how many readings a second it yields. It keeps the pace itself, by waiting in its loop; the rate
+            only says after what time it is silent.
+    """
+    return functools.partial(GeneratorSensor, fields, rate)
+
+
+def sensor_of(thing: Any, rate: float, seed: int | None = None) -> Sensor:
+    """Return the sensor that a thing is, whichever way it was written.
+
+    Args:
+        thing: a sensor; or an object with `fields` and `read()` or `async def read()`; or a class of such
+            objects, made with `rate` and `seed` (or nothing, if it takes nothing), anew after each failure.
+            If it has `close()`, that is called in the end.
+        rate: how often `read()` is called, in readings a second, unless the thing has a `rate` of its own.
+        seed: for what is simulated.
+
+    Raises:
+        ValueError: if it is none of these.
+    """
+    if hasattr(thing, "fields") and hasattr(thing, "readings"):
+        return thing
+    if not isinstance(getattr(thing, "fields", None), dict) or not callable(getattr(thing, "read", None)):
+        raise ValueError(f"{thing!r:.80} is not a sensor: it needs fields and read(), or @sensor")
+    rate = getattr(thing, "rate", None) or rate
+
+    def make() -> Any:
+        if not inspect.isclass(thing):
+            return thing
+        return thing(rate, seed) if inspect.signature(thing).parameters else thing()
+
+    def poll() -> Iterator[Reading]:
+        made = make()
+        try:
+            due = time.monotonic()
+            while True:
+                while (pause := due - time.monotonic()) > PATIENCE:
+                    time.sleep(PATIENCE)
+                    yield None
+                time.sleep(max(0, pause))
+                yield made.read()
+                due = _next(due, rate)
+        finally:
+            getattr(made, "close", int)()
+
+    async def poll_async() -> AsyncIterator[Reading]:
+        made = make()
+        try:
+            due = time.monotonic()
+            while True:
+                await asyncio.sleep(max(0, due - time.monotonic()))
+                yield await made.read()
+                due = _next(due, rate)
+        finally:
+            closed = getattr(made, "close", int)()
+            if inspect.isawaitable(closed):
+                await closed
+
+    is_async = inspect.iscoroutinefunction(thing.read)
+    return GeneratorSensor(thing.fields, rate, poll_async if is_async else poll)
+
+
+def _next(due: float, rate: float) -> float:
+    """Return when to read next, by `time.monotonic()`. What is more than a second late is left out."""
+    return max(due + 1 / rate, time.monotonic() - 1)
+
+
+def values_of(reading: object, fields: dict[str, str]) -> list[float | None]:
+    """Return the values of a reading in the order of the fields; None where there is none.
+
+    Raises:
+        Garbled: if it is no reading with these fields.
+    """
+    if isinstance(reading, Garbled):
+        raise Garbled(_one_line(reading))
+    try:
+        return _values_of(reading, fields)
+    except Garbled:
+        raise
+    except Exception as error:  # whatever somebody's own types may do
+        raise Garbled(f"a reading that cannot be read: {explain(error)}") from None
+
+
+def _values_of(reading: object, fields: dict[str, str]) -> list[float | None]:
+    if isinstance(reading, Mapping):
+        unknown = [name for name in reading if name not in fields]
+        if unknown:
+            raise Garbled(f"a reading with the field {unknown[0]!r:.40}; there is {', '.join(fields)}")
+        reading = [reading.get(name) for name in fields]
+    try:
+        if isinstance(reading, str | bytes):
+            raise TypeError
+        # What has a length has an end.
+        count, values = len(reading), list(reading)
+    except TypeError:
+        raise Garbled(f"a reading that is no list: {reading!r:.60}") from None
+    if count != len(fields):
+        raise Garbled(f"a reading of {count} values where {len(fields)} are expected")
+    values = [_value(value) for value in values]
+    if all(value is None for value in values):
+        raise Garbled("a reading without a value")
+    return values
+
+
+def _value(value: object) -> float | None:
+    if value is None:
+        return None
+    with suppress(OverflowError):
+        if isinstance(value, numbers.Real) and math.isfinite(value):
+            # As Python's own numbers, whatever a library calls its own.
+            return int(value) if isinstance(value, numbers.Integral) else float(value)
+    raise Garbled(f"a value that is not a finite number: {value!r:.60}")
+
+
+def explain(error: BaseException) -> str:
+    """Return why a sensor failed, in words for people; for a mistake in a driver, with its place."""
+    if isinstance(error, SensorError):
+        return _one_line(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror} ({error.filename})" if error.filename else error.strerror
+    place = traceback.extract_tb(error.__traceback__)[-1:]
+    where = f" ({Path(place[0].filename).name}, line {place[0].lineno})" if place else ""
+    return f"{type(error).__name__}: {_one_line(error)}{where}"
+
+
+def _one_line(error: BaseException) -> str:
+    """Return what an error says, short, and with nothing in it that a terminal would obey."""
+    try:
+        text = " ".join(str(error)[:1000].split())
+    except Exception:
+        text = ""  # a mistake in somebody's own exception
+    return "".join(character if character.isprintable() else "?" for character in text)[:200]
+
+
+def open_sensor(
+    spec: str, rate: float, seed: int | None = None, fields: str | None = None, host: str | None = None
+) -> Sensor:
+    """Return the sensor that the option `--sensor` names.
+
+    Args:
+        spec: a name in `SENSORS`; `serial:PORT` or `serial:PORT,BAUD`; `command:PROGRAM ARGUMENTS`;
+            `udp:PORT`; or the name of a Python file that defines one sensor.
+        rate: how often a sensor is read that has no pace of its own, in readings a second.
+        seed: for what is simulated.
+        fields: for lines of text, names and units as in `x:m/s²,y:m/s²`; None to learn them.
+        host: the address on which UDP is received; None for every network interface.
+
+    Raises:
+        ValueError: with what is wrong and what would be right, in words for the reader.
+    """
+    kind, colon, rest = spec.partition(":")
+    is_text = colon and kind in ("serial", "command", "udp")
+    if fields is not None and not is_text:
+        raise ValueError("--fields is for sensors that send lines: serial, command and udp")
+    given = parse_fields(fields) if fields is not None else None
+    if is_text and kind == "serial":
+        device, comma, baud = rest.partition(",")
+        if not device or (comma and not (baud.isascii() and baud.isdigit() and int(baud) > 0)):
+            raise ValueError(f"{spec!r} is not a serial port; try serial:/dev/ttyUSB0,115200 or serial:COM3")
+        if serial is None:
+            raise ValueError(
+                "A serial port needs pyserial. In the root of the repository, type: "
+                'pip install -e ".[serial]"'
+            )
+        return SerialPort(device, int(baud or 115200), given)
+    if is_text and kind == "command":
+        return Command(_arguments(rest), given)
+    if is_text:
+        if not (rest.isascii() and rest.isdigit() and 1 <= int(rest) <= 65535):
+            raise ValueError(f"{spec!r} is not a UDP port; try udp:9999")
+        return UdpPort(host, int(rest), given)
+    if spec.endswith(".py"):
+        return sensor_of(_defined_in(Path(spec)), rate, seed)
+    if spec in SENSORS:
+        return sensor_of(SENSORS[spec], rate, seed)
+    raise ValueError(
+        f"{spec!r} is not a sensor; try {', '.join(SENSORS)}, serial:PORT,BAUD, command:PROGRAM, "
+        "udp:PORT or the name of a Python file"
+    )
+
+
+def _arguments(command: str) -> list[str]:
+    """Return a program's whole path, and its arguments."""
+    try:
+        if sys.platform == "win32":  # where a backslash is a part of a path
+            arguments = [part.strip("\"'") for part in shlex.split(command, posix=False)]
+        else:
+            arguments = shlex.split(command)
+    except ValueError as error:
+        raise ValueError(f"{command!r} is not a command: {error}") from None
+    if not arguments:
+        raise ValueError('there is no command; try "command:ping localhost"')
+    # `python` is the one that runs this server, also where its environment is not active.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    program = shutil.which(arguments[0], path=path)
+    if program is None:
+        raise ValueError(f"there is no program {arguments[0]!r} on this machine")
+    return [program, *arguments[1:]]
+
+
+def _defined_in(path: Path) -> Any:
+    """Return the one sensor in a Python file: a generator function with @sensor, or a class."""
+    try:
+        spec = importlib.util.spec_from_file_location("own_sensor", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    except FileNotFoundError as error:
+        raise ValueError(f"there is no file {error.filename}") from None
+    except (Exception, SystemExit) as error:
+        raise ValueError(f"{path} cannot be run: {explain(error)}") from None
+    found = [
+        thing
+        for thing in vars(module).values()
+        if isinstance(thing, GeneratorSensor)
+        or (inspect.isclass(thing) and thing.__module__ == "own_sensor" and hasattr(thing, "read"))
+    ]
+    if len(found) != 1:
+        raise ValueError(f"{path} defines {len(found)} sensors; it has to be one, with @sensor")
+    return found[0]
+
+
+# The options of test15's own.
+OPTIONS = {
+    "--sensor": {
+        "default": "accelerometer",
+        "help": f"what to read: {', '.join(SENSORS)}; serial:PORT,BAUD; command:PROGRAM; udp:PORT; "
+        "or a Python file with a sensor of yours (%(default)s)",
+    },
+    "--fields": {
+        "metavar": "NAMES",
+        "help": 'names and units of what a serial port, a command or UDP sends, as in "x:m/s²,y:m/s²"; '
+        "without it they are learned",
+    },
+    "--silent-after": {
+        "type": seconds,
+        "metavar": "SECONDS",
+        "help": "call the sensor silent when it has said nothing for so long "
+        "(the time of 5 readings, and at least 3 seconds)",
+    },
+}

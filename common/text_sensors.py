@@ -1,0 +1,225 @@
+"""Sensors that send lines of text: a serial port, a program's output, a UDP port.
+
+Each is a sensor as `common.drivers` describes it. The times of its readings are those of their arrival.
+"""
+
+import asyncio
+import errno
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from typing import Any
+
+from common.lines import QUIET, Collector, Garbled, Splitter, parse_line
+
+try:
+    import serial
+except ModuleNotFoundError:
+    serial = None
+
+Reading = dict[str, float] | Garbled | None
+
+
+class SensorError(Exception):
+    """Why a sensor has failed, in words for people."""
+
+
+class SerialPort:
+    """Lines from a serial port: a microcontroller.
+
+    Args:
+        device: the name of the port, as the system calls it: `/dev/ttyUSB0`, `COM3`.
+        baud: bits a second, the same as in the microcontroller's program.
+        fields: from names to units, or None to learn them.
+    """
+
+    rate = None
+
+    def __init__(self, device: str, baud: int, fields: dict[str, str] | None = None) -> None:
+        self.device, self.baud = device, baud
+        self._collector = Collector(fields)
+
+    @property
+    def fields(self) -> dict[str, str]:
+        return self._collector.fields
+
+    def readings(self) -> Iterator[Reading]:
+        with self._open() as port:
+            splitter = Splitter()
+            self._collector.reset()
+            first = True
+            while True:
+                try:
+                    data = port.read(min(port.in_waiting, 4096) or 1)
+                except (OSError, TypeError) as error:  # SerialException is an OSError
+                    raise SensorError(f"unplugged: {self.device} ({error})") from None
+                for line in splitter.feed(data):
+                    # The first line may have begun before the port was open.
+                    if first and (self.fields or not _is_header(line)):
+                        line = ""
+                    first = False
+                    yield from self._collector.take([line])
+                if not data:
+                    yield from self._collector.pause()
+                yield None
+
+    def _open(self) -> Any:
+        try:
+            # A second program that read the same port would take half of the bytes.
+            return serial.Serial(self.device, self.baud, timeout=QUIET, exclusive=True)
+        except (OSError, ValueError) as error:
+            reason = {
+                errno.ENOENT: "there is no such port; is it plugged in?",
+                errno.EACCES: "permission denied; the README says who may use a serial port",
+                errno.EBUSY: "another program has opened it",
+                errno.EWOULDBLOCK: "another program has opened it",
+            }.get(getattr(error, "errno", None), str(error))
+            raise SensorError(f"cannot open {self.device}: {reason}") from None
+
+
+def _is_header(line: str | Garbled) -> bool:
+    with suppress(Garbled):
+        return not isinstance(line, Garbled) and any(value.number is None for value in parse_line(line))
+    return False
+
+
+class Command:
+    """Lines that a program prints. The program is ended when the server stops.
+
+    Args:
+        arguments: the program and its arguments.
+        fields: from names to units, or None to learn them.
+    """
+
+    rate = None
+
+    def __init__(self, arguments: list[str], fields: dict[str, str] | None = None) -> None:
+        self.arguments = arguments
+        self._collector = Collector(fields, from_start=True)
+
+    @property
+    def fields(self) -> dict[str, str]:
+        return self._collector.fields
+
+    async def readings(self) -> AsyncIterator[Reading]:
+        windows = sys.platform == "win32"
+        process = await asyncio.create_subprocess_exec(
+            *self.arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            # Python programs print each line at once, and in UTF-8.
+            env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
+            # Ctrl-C is for this server, which then ends the program, with all that it has started itself.
+            start_new_session=not windows,
+            creationflags=subprocess.CREATE_NEW_PROCESS_GROUP if windows else 0,
+        )
+        errors = asyncio.create_task(_last_line(process.stderr))
+        splitter = Splitter()
+        self._collector.reset()
+        try:
+            data = None
+            while data != b"":
+                try:
+                    async with asyncio.timeout(QUIET):
+                        data = await process.stdout.read(4096)
+                except TimeoutError:
+                    for reading in self._collector.pause():
+                        yield reading
+                    continue
+                # What a program prints before it ends counts as a line, with a line's end or without.
+                for line in splitter.feed(data or b"\n"):
+                    for reading in self._collector.take([line]):
+                        yield reading
+                await asyncio.sleep(0)  # a program that prints a flood must not keep the loop from others
+            for reading in self._collector.flush():
+                yield reading
+        finally:
+            await _end(process)
+            last_words = ""
+            # To its end, or the output would stay open. What the program has started may outlive it, in a
+            # session of its own, and keep it open all the same.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await _last_line(process.stdout)
+                    last_words = await errors
+            process._transport.close()  # which has no public name; it closes both outputs in any case
+        ended = f"the command ended with exit status {process.returncode}"
+        raise SensorError(f"{ended}: {last_words}" if last_words else ended)
+
+
+async def _last_line(stream: asyncio.StreamReader) -> str:
+    """Read a stream to its end, and return its last line; that is where Python names an exception."""
+    end = b""
+    while data := await stream.read(4096):
+        end = (end + data)[-4096:]
+    return end.decode(errors="replace").strip().rpartition("\n")[2].strip()[:200]
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End a process and what it has started: with a request first, with force after half a second."""
+    for number in (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
+        with suppress(ProcessLookupError, PermissionError):
+            if sys.platform == "win32":
+                process.kill()
+            else:
+                os.killpg(process.pid, number)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await process.wait()
+
+
+class UdpPort:
+    """Lines in datagrams, as programs and microcontrollers send them to Teleplot.
+
+    Args:
+        host: the address to listen on; None for every network interface.
+        port: the port.
+        fields: from names to units, or None to learn them.
+    """
+
+    rate = None
+
+    def __init__(self, host: str | None, port: int, fields: dict[str, str] | None = None) -> None:
+        self.host, self.port = host, port
+        self._collector = Collector(fields, everything=True)
+
+    @property
+    def fields(self) -> dict[str, str]:
+        return self._collector.fields
+
+    def readings(self) -> Iterator[Reading]:
+        with self._open() as receiver:
+            receiver.settimeout(QUIET)
+            while True:
+                try:
+                    data = receiver.recv(2**16)
+                except TimeoutError:
+                    yield from self._collector.pause()
+                except ConnectionResetError:
+                    pass  # Windows says so of answers that nobody sent
+                else:
+                    # What stands in one datagram belongs together; its last line may have no end.
+                    yield from self._collector.take(Splitter().feed(data + b"\n"))
+                yield None
+
+    def _open(self) -> socket.socket:
+        family = socket.AF_INET if self.host is None else socket.AF_UNSPEC
+        try:
+            found = socket.getaddrinfo(
+                self.host, self.port, family, socket.SOCK_DGRAM, flags=socket.AI_PASSIVE
+            )
+            receiver = socket.socket(found[0][0], socket.SOCK_DGRAM)
+            try:
+                receiver.bind(found[0][4])
+            except BaseException:
+                receiver.close()
+                raise
+        except OSError as error:
+            reason = "another program has it" if error.errno == errno.EADDRINUSE else error.strerror
+            raise SensorError(f"cannot listen on UDP port {self.port}: {reason}") from None
+        return receiver

@@ -1,0 +1,851 @@
+"""common/lines.py, common/text_sensors.py and common/drivers.py: real ports, processes and sockets."""
+
+import asyncio
+import contextlib
+import errno
+import math
+import os
+import random
+import re
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import aclosing
+from pathlib import Path
+
+import psutil
+import pytest
+
+from common import drivers, text_sensors
+from common.drivers import Garbled, GeneratorSensor, explain, open_sensor, sensor, sensor_of, values_of
+from common.lines import MAX_FIELDS, MAX_LINE, Collector, Splitter, parse_fields, parse_line
+from common.sensors import SENSORS
+from common.text_sensors import Command, SensorError, SerialPort, UdpPort
+from tests.support import run, wait_until
+
+needs_terminals = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+
+
+def pairs(text: str) -> list[tuple]:
+    """Return what a line says, as (name, number) or (name, number, unit)."""
+    return [tuple(value) if value.unit else tuple(value)[:2] for value in parse_line(text)]
+
+
+class TestParseLine:
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            # Numbers
+            ("0.12,-0.08,9.79", [("", 0.12), ("", -0.08), ("", 9.79)]),
+            (" 1; 2 ;3\r\n", [("", 1), ("", 2), ("", 3)]),
+            ("1\t2", [("", 1), ("", 2)]),
+            ("1  2   .5", [("", 1), ("", 2), ("", 0.5)]),
+            ("+1e3, 2., 1e-3", [("", 1000), ("", 2), ("", 0.001)]),
+            ("42", [("", 42)]),
+            # Headers
+            ("x,y,z", [("x", None), ("y", None), ("z", None)]),
+            ("x (m/s²), y [°C],z", [("x", None, "m/s²"), ("y", None, "°C"), ("z", None)]),
+            ("air pressure\tair humidity (%)", [("air pressure", None), ("air humidity", None, "%")]),
+            ("r b swpd", [("r", None), ("b", None), ("swpd", None)]),
+            ("time,x", [("sensor_time", None), ("x", None)]),
+            # JSON
+            ('{"x": 1, "y": -2.5}', [("x", 1), ("y", -2.5)]),
+            ('{"x": 1, "y": null}', [("x", 1)]),
+            ('{"seq": 7}', [("sensor_seq", 7)]),
+            ("[1, 2.5]", [("", 1), ("", 2.5)]),
+            # Arduino's serial plotter
+            ("x:0.1,y:0.2", [("x", 0.1), ("y", 0.2)]),
+            ("x: 0.1, y: 0.2", [("x", 0.1), ("y", 0.2)]),
+            ("x:0.1 y:0.2", [("x", 0.1), ("y", 0.2)]),
+            ("x:0.1\ty:-2\t", [("x", 0.1), ("y", -2)]),
+            ("my value:3", [("my value", 3)]),
+            # Teleplot
+            ("myData:4", [("myData", 4)]),
+            ("myValue:1234|", [("myValue", 1234)]),
+            ("myValue:1234|g", [("myValue", 1234)]),
+            ("myValue:12.34e+2", [("myValue", 1234)]),
+            ("myValue:1627551892437:1234", [("myValue", 1234)]),
+            ("myValue:1627551892437:1234|np", [("myValue", 1234)]),
+            ("myValue:1234§km²", [("myValue", 1234, "km²")]),
+            ("myValue:1627551892437:1234§m/s|np", [("myValue", 1234, "m/s")]),
+            ("v:1627551892444:1;1627551892555:2§rad", [("v", 1, "rad"), ("v", 2, "rad")]),
+            (">x:0.12", [("x", 0.12)]),
+            # Passed over: nothing, texts, shapes, X-Y points, messages
+            ("", []),
+            ("  \r\n", []),
+            ("state:Turned On|t", []),
+            ("state:1627551892437:Off|t,np", []),
+            ("trajectory:12.3:45.67|xy", []),
+            ("3D|mySimpleCube:S:cube:P:1:1:1:R:0:0:0:W:2:H:2:D:2:C:#2ecc71", []),
+            (">:Hello world", []),
+            (">1627551892437:Hello world", []),
+        ],
+    )
+    def test_understood(self, text: str, expected: list[tuple]) -> None:
+        assert pairs(text) == expected
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "nan",
+            "1,inf,2",
+            "1,,2",
+            "1e999",
+            "x:nan",
+            "x:1e999",
+            "x:",
+            "x:1.5C",
+            ":1",
+            "12:30:45",
+            "x:1 y",
+            "1,5;2,5",  # decimal commas: better no value than a wrong one
+            "1,x",
+            "0x1F",
+            "1_000",
+            "x,x",
+            'x",y',
+            '{"x": NaN}',
+            '{"x": 1e999}',
+            '{"x": true}',
+            '{"x": "1"}',
+            '{"x": {"y": 1}}',
+            '{"": 1}',
+            '{"a,b": 1}',
+            '{"x": 1',
+            "[" * MAX_LINE,
+            '{"x": ' + "9" * 400 + "}",
+            "a" * 41,
+            "1," * MAX_LINE,
+            "\x00\x01",
+            "\ufffd",
+        ],
+    )
+    def test_garbled(self, text: str) -> None:
+        with pytest.raises(Garbled) as caught:
+            parse_line(text)
+        assert len(str(caught.value)) < 400
+
+    def test_whatever_arrives(self) -> None:
+        rng = random.Random(15)
+        pieces = [
+            "x",
+            "y:",
+            "1",
+            "-2.5",
+            ",",
+            ";",
+            ":",
+            "§",
+            "|",
+            "t",
+            "{",
+            "}",
+            '"',
+            " ",
+            "\t",
+            "nan",
+            ">",
+            "[",
+        ]
+        start = time.process_time()
+        for _ in range(5000):
+            text = "".join(rng.choices(pieces, k=rng.randrange(12)))
+            noise = "".join(chr(rng.randrange(0x250)) for _ in range(rng.randrange(20)))
+            for line in (text, noise, text + noise):
+                try:
+                    values = parse_line(line)
+                except Garbled:
+                    continue
+                # A number or a name, and never anything that the log or the page could not take.
+                assert len({value.number is None for value in values}) <= 1, line
+                for value in values:
+                    assert value.number is None or math.isfinite(value.number)
+                    assert not set(value.name) & set(',"\n\r:')
+        # Nor is there a line for which it takes long.
+        for line in (
+            "a" + " " * 4000,
+            "a:" * 2000,
+            "1:" * 2000,
+            "a " * 2000,
+            "a:1;" * 1000,
+            "a:1§" + " " * 4000,
+        ):
+            with contextlib.suppress(Garbled):
+                parse_line(line)
+        assert time.process_time() - start < 5
+
+    def test_fields_of_the_option(self) -> None:
+        assert parse_fields("x:m/s², y ,air pressure:hPa") == {"x": "m/s²", "y": "", "air pressure": "hPa"}
+        for wrong in ("", "x,,y", "x,x", "time", 'a"b', "x:" + 21 * "m"):
+            with pytest.raises(ValueError, match=r"is not a field|cannot be called"):
+                parse_fields(wrong)
+
+
+class TestSplitter:
+    def test_torn_anywhere(self) -> None:
+        rng = random.Random(15)
+        text = "".join(f"x:{i} y:{i}°\r\n" for i in range(100)).encode()
+        for _ in range(20):
+            cuts = sorted(rng.choices(range(len(text)), k=30))
+            splitter, lines = Splitter(), []
+            for begin, end in zip([0, *cuts], [*cuts, len(text)], strict=True):
+                lines += splitter.feed(text[begin:end])
+            assert "".join(f"{line}\n" for line in lines).encode() == text
+
+    def test_flood_without_line_ends_is_one_garbled_line(self) -> None:
+        splitter = Splitter()
+        found = []
+        for _ in range(1000):
+            found += splitter.feed(b"x" * 1000)
+            assert len(splitter._begun) <= MAX_LINE
+        found += splitter.feed(b"x\n1\n")
+        assert [type(line) for line in found] == [Garbled, str]
+        assert found[1] == "1"
+
+    def test_bytes_that_are_no_text(self) -> None:
+        (line,) = Splitter().feed(b"\xff\xfe1\n")
+        assert isinstance(line, Garbled)
+
+
+class TestCollector:
+    def readings(self, collector: Collector, *lines: str) -> list:
+        """Give it lines one by one, and return what it makes of them; a text for what is garbled."""
+        found = [reading for line in lines for reading in collector.take([line])]
+        return [str(reading) if isinstance(reading, Garbled) else reading for reading in found]
+
+    def later(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        now = time.monotonic() + 2
+        monkeypatch.setattr("common.lines.time.monotonic", lambda: now)
+
+    def test_header_names_the_numbers_that_follow(self) -> None:
+        collector = Collector()
+        assert self.readings(collector, "booting", "x (m),y", "1,2") == [{"x": 1, "y": 2}]
+        assert collector.fields == {"x": "m", "y": ""}
+        # The header comes again, in the same order, or in another.
+        assert self.readings(collector, "x (m),y", "3,4", "y,x", "5,6") == [
+            {"x": 3, "y": 4},
+            {"y": 5, "x": 6},
+        ]
+        assert self.readings(collector, "1,2,3") == ["3 values in a line where 2 are expected"]
+        assert self.readings(collector, "a,b") == ["names that are not those of this run: 'a, b'"]
+
+    def test_without_a_header(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        collector = Collector()
+        assert self.readings(collector, "1,2", "3,4") == []
+        self.later(monkeypatch)
+        assert self.readings(collector, "5,6") == [{"value1": 5, "value2": 6}]
+        assert self.readings(Collector(from_start=True), "5") == [{"value": 5}]
+
+    def test_names_in_a_line(self) -> None:
+        assert self.readings(Collector(from_start=True), "x:1,y:2") == [{"x": 1, "y": 2}]
+        # On a line that may be damaged two have to agree.
+        assert self.readings(Collector(), "x:1,yq:2", "x:1,y:2", "x:3,y:4") == [{"x": 3, "y": 4}]
+
+    def test_values_one_by_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        collector = Collector(everything=True)
+        assert self.readings(collector, "x:1§m", "y:2", "temperature:20", "x:3") == []
+        self.later(monkeypatch)
+        assert list(collector.pause()) == []
+        assert collector.fields == {"x": "m", "y": "", "temperature": ""}
+        assert self.readings(collector, "x:1", "y:2", "x:3", "y:4", "temperature:20") == [
+            {"x": 1, "y": 2},
+            {"x": 3, "y": 4, "temperature": 20},
+        ]
+        assert self.readings(collector, "y:5") == []
+        assert list(collector.pause()) == [{"y": 5}]
+        # Together in a datagram
+        assert list(collector.take(["x:1", "y:2"])) == [{"x": 1, "y": 2}]
+        assert list(collector.take(["x:1;2;3"])) == [{"x": 1}, {"x": 2}, {"x": 3}]
+        assert self.readings(collector, "late:1") == [
+            "field 'late' is not one of x, y, temperature: 'late:1'"
+        ]
+        assert list(collector.take(["x:1", "late:1", "y:2"]))[1:] == [{"x": 1, "y": 2}]
+
+    def test_fields_that_were_given(self) -> None:
+        collector = Collector({"a": "m", "b": ""})
+        assert self.readings(collector, "x,y", "1,2", "a:3,c:4,b:5") == [{"a": 1, "b": 2}, {"a": 3, "b": 5}]
+        assert self.readings(collector, "c:4") == ["field 'c' is not one of a, b: 'c:4'"]
+
+    def test_no_end_of_names(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        collector = Collector(everything=True)
+        assert len(self.readings(collector, *(f"x{number}:1" for number in range(1000)))) == 1000 - MAX_FIELDS
+        self.later(monkeypatch)
+        self.readings(collector, "x0:1")
+        assert len(collector.fields) == MAX_FIELDS
+
+
+def read(readings: Iterator, count: int) -> list:
+    """Return the next readings of a blocking sensor that has something to say now and then."""
+    found = []
+    deadline = time.monotonic() + 10
+    while len(found) < count:
+        assert time.monotonic() < deadline, f"only {found}"
+        reading = next(readings)
+        if reading is not None:
+            found.append(reading)
+    return found
+
+
+def read_failure(readings: Iterator) -> str:
+    """Return why a blocking sensor fails."""
+    with pytest.raises(SensorError) as caught:
+        read(readings, 1)
+    return explain(caught.value)
+
+
+class Board:
+    """A microcontroller: the other end of a pseudo-terminal, behind a name that it keeps."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.master: int | None = None
+
+    def plug_in(self) -> None:
+        self.master, terminal = os.openpty()
+        self.path.symlink_to(os.ttyname(terminal))
+        self.terminal = terminal
+
+    def unplug(self) -> None:
+        if self.master is not None:
+            self.path.unlink()
+            os.close(self.terminal)
+            os.close(self.master)
+            self.master = None
+
+    def send(self, data: bytes) -> None:
+        while data:
+            data = data[os.write(self.master, data) :]
+
+
+@needs_terminals
+class TestSerialPort:
+    @pytest.fixture
+    def board(self, tmp_path: Path) -> Iterator[Board]:
+        board = Board(tmp_path / "ttyUSB0")
+        board.plug_in()
+        yield board
+        board.unplug()
+
+    @pytest.fixture
+    def port(self, board: Board) -> SerialPort:
+        return SerialPort(str(board.path), 115200)
+
+    def begin(self, board: Board, readings: Iterator) -> None:
+        """Let the port be opened, then send a line's end and a header."""
+        assert next(readings) is None
+        board.send("rn line\nx (m/s²),y (m/s²)\n".encode())
+
+    def test_readings_torn_lines_and_noise(self, board: Board, port: SerialPort) -> None:
+        with contextlib.closing(port.readings()) as readings:
+            self.begin(board, readings)
+            board.send(b"1,")
+            next(readings)
+            board.send(b"2\n3,4\n")
+            assert read(readings, 2) == [{"x": 1, "y": 2}, {"x": 3, "y": 4}]
+            assert port.fields == {"x": "m/s²", "y": "m/s²"}
+            rng = random.Random(15)
+            garbled = 0
+            for _ in range(20):
+                board.send(rng.randbytes(50).replace(b"\n", b"").replace(b"\x04", b"") + b"\n5,6\n")
+                while (reading := read(readings, 1)[0]) != {"x": 5, "y": 6}:
+                    assert isinstance(reading, Garbled)
+                    garbled += 1
+            assert garbled >= 15
+
+    def test_first_line_does_not_count(self, board: Board, port: SerialPort) -> None:
+        with contextlib.closing(port.readings()) as readings:
+            next(readings)
+            # Torn, it may look like a good one: 29.81,9.79 for example.
+            board.send(b"9.81,9.79\n\xff\n")
+            assert "not text" in str(read(readings, 1)[0])
+
+    def test_flood_without_line_ends(self, board: Board, port: SerialPort) -> None:
+        with contextlib.closing(port.readings()) as readings:
+            self.begin(board, readings)
+            found = []
+            for _ in range(20):
+                board.send(b"x" * 1000)
+                found.append(next(readings))
+            board.send(b"\n1,2\n")
+            while found[-1] != {"x": 1, "y": 2}:
+                found += read(readings, 1)
+            assert [type(reading) for reading in found if reading is not None] == [Garbled, dict]
+
+    def test_unplugged_and_plugged_in_again(self, board: Board, port: SerialPort) -> None:
+        def open_files() -> int:
+            return psutil.Process().num_fds()
+
+        before = None
+        for round_number in range(15):
+            readings = port.readings()
+            self.begin(board, readings)
+            board.send(b"1,2\n")
+            assert read(readings, 1) == [{"x": 1, "y": 2}]
+            board.unplug()
+            assert read_failure(readings).startswith(f"unplugged: {board.path}")
+            assert "there is no such port" in read_failure(port.readings())
+            if round_number == 2:
+                before = (open_files(), threading.active_count())
+            board.plug_in()
+        board.unplug()
+        assert (open_files(), threading.active_count()) == before
+        board.plug_in()
+
+    def test_why_a_port_cannot_be_opened(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "file").touch()
+        reason = read_failure(SerialPort(str(tmp_path / "file"), 115200).readings())
+        assert reason.startswith(f"cannot open {tmp_path}/file: ")
+        for number, text in (
+            (errno.EACCES, "permission denied"),
+            (errno.EBUSY, "another program has opened"),
+        ):
+
+            def refuse(*_: object, number: int = number, **__: object) -> None:
+                raise OSError(number, os.strerror(number))
+
+            monkeypatch.setattr(text_sensors.serial, "Serial", refuse)
+            assert text in read_failure(SerialPort("/dev/ttyUSB0", 115200).readings())
+
+    def test_two_programs_at_one_port(self, board: Board, port: SerialPort) -> None:
+        with contextlib.closing(port.readings()) as readings:
+            next(readings)
+            assert "another program has opened it" in read_failure(port.readings())
+
+    def test_teleplot_lines(self, board: Board) -> None:
+        port = SerialPort(str(board.path), 115200, {"x": "", "y": ""})
+        with contextlib.closing(port.readings()) as readings:
+            next(readings)
+            board.send(b"torn\n>x:1\n>y:2\n>:Hello\n>x:3\n")
+            assert read(readings, 2) == [{"x": 1, "y": 2}, {"x": 3}]
+
+
+def of_command(*program: str, fields: dict[str, str] | None = None) -> Command:
+    return Command([sys.executable, "-c", "\n".join(program)], fields)
+
+
+class TestCommand:
+    async def read(self, command: Command, count: int) -> list:
+        found = []
+        async with asyncio.timeout(20), aclosing(command.readings()) as readings:
+            async for reading in readings:
+                found.append(str(reading) if isinstance(reading, Garbled) else reading)
+                if len(found) == count:
+                    break
+        return found
+
+    async def failure(self, command: Command) -> tuple[list, str]:
+        found = []
+        try:
+            async with asyncio.timeout(20), aclosing(command.readings()) as readings:
+                async for reading in readings:
+                    found.append(reading)
+        except SensorError as error:
+            return found, explain(error)
+        raise AssertionError("it has ended without saying why")
+
+    def test_readings_and_the_end(self) -> None:
+        command = of_command("print('x (m),y')", "print('1,2')", "print('oops!')", "print('3,4', end='')")
+        found, reason = self.run(self.failure(command))
+        assert [reading for reading in found if not isinstance(reading, Garbled)] == [
+            {"x": 1, "y": 2},
+            {"x": 3, "y": 4},
+        ]
+        assert [str(reading) for reading in found if isinstance(reading, Garbled)] == [
+            "not a reading: 'oops!'"
+        ]
+        assert command.fields == {"x": "m", "y": ""}
+        assert reason == "the command ended with exit status 0"
+
+    def test_last_words(self) -> None:
+        _, reason = self.run(self.failure(of_command("import nonsense")))
+        assert reason == (
+            "the command ended with exit status 1: ModuleNotFoundError: No module named 'nonsense'"
+        )
+
+    def test_program_that_is_not_there(self) -> None:
+        async def check() -> None:
+            with pytest.raises(FileNotFoundError) as caught:
+                await self.read(Command(["/nowhere/program"]), 1)
+            assert "No such file" in explain(caught.value) or sys.platform == "win32"
+
+        run(check())
+
+    def test_fast_program_leaves_the_loop_to_others(self) -> None:
+        async def check() -> None:
+            gaps = []
+
+            async def other() -> None:
+                while True:
+                    begun = time.monotonic()
+                    await asyncio.sleep(0.01)
+                    gaps.append(time.monotonic() - begun)
+
+            task = asyncio.create_task(other())
+            found = await self.read(of_command("for i in range(10**9): print('x:%d y:%d' % (i, i))"), 20_000)
+            task.cancel()
+            assert [reading["x"] for reading in found] == list(range(20_000))
+            assert len(gaps) > 5
+            assert max(gaps) < 1
+
+        run(check())
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no groups of processes")
+    def test_everything_it_has_started_is_ended(self) -> None:
+        # The child asks politely to be left alone, and has a child of its own.
+        command = of_command(
+            "import os, signal, subprocess, sys, time",
+            "signal.signal(signal.SIGTERM, signal.SIG_IGN)",
+            "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])",
+            "print('%d,%d' % (os.getpid(), child.pid))",
+            "time.sleep(600)",
+        )
+        ((process, child),) = [list(reading.values()) for reading in self.run(self.read(command, 1))]
+        for number in (process, child):
+            wait_until(lambda number=number: not is_running(int(number)), "ended")
+
+    def test_silent_program_can_be_cancelled(self) -> None:
+        async def check() -> None:
+            before = len(psutil.Process().children(recursive=True))
+            command = of_command("import time; time.sleep(600)")
+            task = asyncio.create_task(self.read(command, 1))
+            await asyncio.to_thread(
+                wait_until, lambda: len(psutil.Process().children(recursive=True)) > before, "it runs"
+            )
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert len(psutil.Process().children(recursive=True)) == before
+
+        run(check())
+
+    def test_flood_of_rubbish_is_bounded(self) -> None:
+        program = of_command("import sys", "while True: sys.stdout.write('rubbish! ' * 10000 + '\\n')")
+        found = self.run(self.read(program, 20))
+        assert set(found) == {f"a line of more than {MAX_LINE} bytes"}
+
+    def run(self, coroutine: object) -> object:
+        result = []
+
+        async def target() -> None:
+            result.append(await coroutine)
+
+        run(target())
+        return result[0]
+
+
+def is_running(pid: int) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+class TestUdpPort:
+    @pytest.fixture
+    def udp(self) -> Iterator[tuple[UdpPort, Callable[[bytes], None]]]:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+                free.bind(("127.0.0.1", 0))
+                port = free.getsockname()[1]
+
+            def send(*datagrams: bytes) -> None:
+                for datagram in datagrams:
+                    sender.sendto(datagram, ("127.0.0.1", port))
+
+            yield UdpPort("127.0.0.1", port), send
+
+    def test_telegrams(self, udp: tuple[UdpPort, Callable]) -> None:
+        port, send = udp
+        with contextlib.closing(port.readings()) as readings:
+            next(readings)
+            send(b"x:1\xc2\xa7m", b"y:1627551892437:2|np", b"state:on|t", b"3D|cube:S:cube")
+            wait_until(lambda: next(readings) or port.fields, "the fields")
+            assert port.fields == {"x": "m", "y": ""}
+            send(b"x:1", b"y:2", b"x:3", b"y:4\n")
+            assert read(readings, 2) == [{"x": 1, "y": 2}, {"x": 3, "y": 4}]
+            send(b"x:5")
+            assert read(readings, 1) == [{"x": 5}]
+            send(b"x:6\ny:7", b'{"x": 8, "y": 9}')
+            assert read(readings, 2) == [{"x": 6, "y": 7}, {"x": 8, "y": 9}]
+            send(b"late:1", b"\xff\xfe", b"x:nan", b"x:" + b"1" * MAX_LINE)
+            assert [type(reading) for reading in read(readings, 4)] == [Garbled] * 4
+
+    def test_whatever_arrives(self, udp: tuple[UdpPort, Callable]) -> None:
+        port, send = udp
+        rng = random.Random(15)
+        with contextlib.closing(UdpPort("127.0.0.1", port.port, {"x": ""}).readings()) as readings:
+            next(readings)
+            for _ in range(200):
+                send(rng.randbytes(rng.randrange(200)), b"x:1")
+                while read(readings, 1) != [{"x": 1}]:
+                    pass
+
+    def test_port_that_another_program_has(self, udp: tuple[UdpPort, Callable]) -> None:
+        port, _ = udp
+        with contextlib.closing(port.readings()) as readings:
+            next(readings)
+            reason = read_failure(port.readings())
+        assert reason.startswith(f"cannot listen on UDP port {port.port}: ")
+        # And it goes on when that program has ended.
+        with contextlib.closing(port.readings()) as readings:
+            assert next(readings) is None
+
+
+class Blocking:
+    fields = {"a": "V", "b": ""}
+
+    def __init__(self, rate: float, seed: int | None = None) -> None:
+        self.rate_given = rate
+        self.closed = False
+        self.count = 0
+
+    def read(self) -> list[float]:
+        self.count += 1
+        if self.count == 4:
+            raise OSError(errno.EIO, "Input/output error")
+        return [self.count, self.rate_given]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Async:
+    fields = {"a": ""}
+    rate = 500
+
+    async def read(self) -> list[float]:
+        await asyncio.sleep(0)
+        return [1]
+
+
+class Unreadable(dict):
+    """A type of somebody's own, with mistakes in it."""
+
+    def get(self, name: str, default: object = None) -> None:
+        raise OSError(f"there is no {name}")
+
+    def __repr__(self) -> str:
+        raise OSError("not even this")
+
+
+class TestOwnSensors:
+    def test_blocking_class_is_made_anew_after_a_failure(self) -> None:
+        own = sensor_of(Blocking, 100)
+        assert (own.fields, own.rate) == ({"a": "V", "b": ""}, 100)
+        for _ in range(2):
+            readings = own.readings()
+            assert read(readings, 3) == [[1, 100], [2, 100], [3, 100]]
+            with pytest.raises(OSError, match="Input/output error") as caught:
+                read(readings, 1)
+            assert explain(caught.value) == "Input/output error"
+
+    def test_object_is_closed_in_the_end(self) -> None:
+        thing = Blocking(5)
+        readings = sensor_of(thing, 100).readings()
+        read(readings, 1)
+        readings.close()
+        assert thing.closed
+
+    def test_pace_is_kept_on_average(self) -> None:
+        thing = Blocking(5)
+        thing.count = 100
+        with contextlib.closing(sensor_of(thing, 200).readings()) as readings:
+            read(readings, 1)
+            begun = time.monotonic()
+            read(readings, 100)
+            assert 0.4 < time.monotonic() - begun < 5
+
+    def test_slow_pace_can_be_stopped(self) -> None:
+        with contextlib.closing(sensor_of(Blocking, 0.001).readings()) as readings:
+            assert read(readings, 1) == [[1, 0.001]]
+            assert next(readings) is None
+
+    def test_async_object(self) -> None:
+        own = sensor_of(Async(), 20)
+        assert own.rate == 500
+
+        async def check() -> None:
+            async with aclosing(own.readings()) as readings:
+                assert await anext(readings) == [1]
+                assert await anext(readings) == [1]
+
+        run(check())
+
+    def test_generators(self) -> None:
+        @sensor(fields={"distance": "mm"}, rate=20)
+        def rangefinder() -> Iterator[list[float]]:
+            yield [7]
+
+        @sensor(fields={"distance": "mm"})
+        async def far() -> object:
+            yield {"distance": 8}
+
+        assert sensor_of(rangefinder, 1) is rangefinder
+        assert (rangefinder.fields, rangefinder.rate, far.rate) == ({"distance": "mm"}, 20, None)
+        assert list(rangefinder.readings()) == list(rangefinder.readings()) == [[7]]
+
+        async def check() -> None:
+            assert [reading async for reading in far.readings()] == [{"distance": 8}]
+
+        run(check())
+
+    def test_what_is_no_sensor(self) -> None:
+        for thing in (1, object(), lambda: [1], "cpu"):
+            with pytest.raises(ValueError, match="is not a sensor"):
+                sensor_of(thing, 20)
+        with pytest.raises(ValueError, match="'time' here: that name is taken"):
+            sensor(fields={"time": "s"})(lambda: iter([]))
+        for fields in ({}, ["a"]):
+            with pytest.raises(ValueError, match="needs fields"):
+                sensor(fields=fields)(lambda: iter([]))
+        for fields in ({"a\nb": "V"}, {1: "V"}, {"a": None}):
+            with pytest.raises(ValueError, match="text of one line"):
+                sensor(fields=fields)(lambda: iter([]))
+        for rate in (0, -1, "20", math.nan, math.inf):
+            with pytest.raises(ValueError, match="rate has to be"):
+                sensor(fields={"a": "V"}, rate=rate)(lambda: iter([]))
+
+        async def coroutine() -> list[int]:
+            return [1]
+
+        for function in (lambda: [1], coroutine):
+            with pytest.raises(ValueError, match="has to yield"):
+                sensor(fields={"a": "V"})(function)
+
+    def test_place_of_a_mistake(self) -> None:
+        with pytest.raises(ZeroDivisionError) as caught:
+            Blocking(5).read() and 1 / 0
+        assert explain(caught.value).startswith("ZeroDivisionError: division by zero (test_drivers.py, line ")
+
+    def test_what_an_error_says_is_one_short_line(self) -> None:
+        class Mistaken(Exception):
+            def __str__(self) -> str:
+                raise OSError
+
+        for error in (
+            OSError("x" * 10**6),
+            ValueError("two\nlines"),
+            RuntimeError("\x1b[31mred\x07"),
+            Mistaken(),
+        ):
+            said = explain(error)
+            assert said.isprintable()
+            assert len(said) < 300
+
+    @pytest.mark.parametrize(
+        ("reading", "values"),
+        [
+            ([1, 2.5], [1, 2.5]),
+            ((1, None), [1, None]),
+            ({"b": 2}, [None, 2]),
+            ({"b": 2, "a": True}, [1, 2]),
+        ],
+    )
+    def test_values(self, reading: object, values: list) -> None:
+        assert values_of(reading, {"a": "", "b": ""}) == values
+
+    @pytest.mark.parametrize(
+        "reading",
+        [
+            [1],
+            [1, 2, 3],
+            [],
+            {},
+            {"c": 1},
+            [None, None],
+            ["1", 2],
+            "12",
+            b"12",
+            7,
+            object(),
+            [math.nan, 1],
+            [math.inf, 1],
+            [10**400, 1],
+            [[1], 2],
+            Garbled("noise"),
+            [10**5000, 1],
+            Unreadable(),
+            [Unreadable(), 1],
+        ],
+    )
+    def test_rubbish(self, reading: object) -> None:
+        with pytest.raises(Garbled) as caught:
+            values_of(reading, {"a": "", "b": ""})
+        assert len(str(caught.value)) < 300
+
+
+class TestOpenSensor:
+    @pytest.mark.parametrize("name", SENSORS)
+    def test_names(self, name: str) -> None:
+        own = open_sensor(name, 50, 7)
+        assert (own.fields, own.rate) == (SENSORS[name].fields, 50)
+        with contextlib.closing(own.readings()) as readings:
+            values_of(read(readings, 1)[0], own.fields)
+
+    def test_what_the_names_mean(self) -> None:
+        port = open_sensor("serial:/dev/ttyUSB0", 20)
+        assert (port.device, port.baud, port.fields, port.rate) == ("/dev/ttyUSB0", 115200, {}, None)
+        port = open_sensor("serial:COM3,9600", 20, fields="x:m/s²,y")
+        assert (port.device, port.baud, port.fields) == ("COM3", 9600, {"x": "m/s²", "y": ""})
+        assert open_sensor("udp:9999", 20, host="127.0.0.1").host == "127.0.0.1"
+        # The Python that runs this, also where its environment is not active.
+        command = open_sensor("command:python -c \"print('a b')\"", 20)
+        assert Path(command.arguments[0]).parent == Path(sys.executable).parent
+        assert command.arguments[1:] == ["-c", "print('a b')"]
+
+    @pytest.mark.parametrize(
+        ("spec", "says"),
+        [
+            (
+                "foo",
+                "'foo' is not a sensor; try thermometer, processor, accelerometer, cpu, serial:PORT,BAUD",
+            ),
+            ("", "'' is not a sensor"),
+            ("serial:", "try serial:/dev/ttyUSB0,115200 or serial:COM3"),
+            ("serial:/dev/ttyUSB0,fast", "is not a serial port"),
+            ("serial:/dev/ttyUSB0,", "is not a serial port"),
+            ("udp:", "'udp:' is not a UDP port; try udp:9999"),
+            ("udp:70000", "is not a UDP port"),
+            ("command:", "there is no command"),
+            ("command:no-such-program -x", "there is no program 'no-such-program' on this machine"),
+            ("nowhere.py", "there is no file "),
+        ],
+    )
+    def test_wrong_names(self, spec: str, says: str) -> None:
+        with pytest.raises(ValueError, match=re.escape(says)):
+            open_sensor(spec, 20)
+
+    def test_fields_only_for_lines(self) -> None:
+        with pytest.raises(ValueError, match="--fields is for sensors that send lines"):
+            open_sensor("cpu", 20, fields="x")
+
+    def test_without_pyserial(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(drivers, "serial", None)
+        with pytest.raises(ValueError, match=r'type: pip install -e "\.\[serial\]"'):
+            open_sensor("serial:/dev/ttyUSB0", 20)
+
+    def test_file_of_ones_own(self, tmp_path: Path) -> None:
+        path = tmp_path / "my_sensor.py"
+        path.write_text(
+            "from common.drivers import sensor\n"
+            "@sensor(fields={'distance': 'mm'}, rate=20)\n"
+            "def rangefinder():\n    yield [7]\n"
+        )
+        own = open_sensor(str(path), 20)
+        assert isinstance(own, GeneratorSensor)
+        assert list(own.readings()) == [[7]]
+        path.write_text("class Mine:\n    fields = {'a': ''}\n    def read(self):\n        return [1]\n")
+        with contextlib.closing(open_sensor(str(path), 20).readings()) as readings:
+            assert read(readings, 1) == [[1]]
+        path.write_text("x = 1\n")
+        with pytest.raises(ValueError, match="defines 0 sensors"):
+            open_sensor(str(path), 20)
+        path.write_text("\n1 / 0\n")
+        with pytest.raises(
+            ValueError, match=r"cannot be run: ZeroDivisionError: .* \(my_sensor\.py, line 2\)"
+        ):
+            open_sensor(str(path), 20)
+        path.write_text("def (\n")
+        with pytest.raises(ValueError, match="cannot be run: SyntaxError"):
+            open_sensor(str(path), 20)

@@ -1,0 +1,251 @@
+"""test15: a real sensor."""
+
+import contextlib
+import json
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from playwright.sync_api import expect
+from websockets.sync.client import ClientConnection, connect
+
+from tests.conftest import Pages
+from tests.promises import Commands, Console, Programs
+from tests.support import PORT, Server, free_port, read_log, wait_until
+from tests.test_drivers import Board, needs_terminals
+
+
+@contextlib.contextmanager
+def control(role: str = "control") -> Iterator[ClientConnection]:
+    with connect(f"ws://localhost:{PORT}/{role}", proxy=None, close_timeout=1) as connection:
+        yield connection
+
+
+def wait_for_state(connection: ClientConnection, name: str, timeout: float = 20) -> dict:
+    """Wait until the sensor is in that state, and return all that is said of it."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        message = json.loads(connection.recv(timeout=timeout))
+        if message.get("sensor", {}).get("state") == name:
+            return message["sensor"]
+    raise AssertionError(f"never {name}")
+
+
+class TestStep15(Console, Commands, Programs):
+    step = "test15"
+    options = ("--sensor", "--rate", "--seed", "--fields", "--silent-after")
+
+    @pytest.fixture
+    def own(self, tmp_path: Path, start_server: Callable[..., Server]) -> Callable[..., Server]:
+        """Start the server with a sensor of one's own."""
+
+        def start(*lines: str, rate: object = 50) -> Server:
+            path = tmp_path / "my_sensor.py"
+            body = "\n".join(f"    {line}" for line in lines)
+            head = "import asyncio, os, sys, time\n\nfrom common.drivers import sensor\n\n"
+            kind = "async def" if "await " in body else "def"
+            path.write_text(f"{head}@sensor(fields={{'a': 'V'}}, rate={rate})\n{kind} mine():\n{body}\n")
+            return start_server("--sensor", str(path), "--silent-after", "0.5")
+
+        return start
+
+    @needs_terminals
+    def test_unplugged_garbled_and_plugged_in_again(
+        self, tmp_path: Path, start_server: Callable[..., Server], pages: Pages
+    ) -> None:
+        board = Board(tmp_path / "ttyUSB0")
+        server = start_server("--sensor", f"serial:{board.path},115200", "--silent-after", "0.5")
+        server.wait_for(f"sensor: cannot open {board.path}: there is no such port; is it plugged in?")
+        page = pages.connect()
+        shown = page.get_by_role("region", name="Sensor")
+        expect(shown).to_contain_text("failed since")
+        page.get_by_role("button", name="Start", exact=True).click()
+        with control() as connection:
+            for _ in range(2):
+                board.plug_in()
+                wait_until(lambda: self.pump(board, connection), "readings arrive")
+                expect(shown).to_contain_text("readings arrive")
+                wait_for_state(connection, "silent")
+                expect(shown).to_contain_text("silent since")
+                board.send(b"\xff\xff\n")
+                expect(page.locator("#garbled")).to_contain_text("not text")
+                board.unplug()
+                assert wait_for_state(connection, "failed")["garbled"] >= 1
+                expect(shown).to_contain_text(f"unplugged: {board.path}")
+        server.wait_for("sensor: readings arrive", count=2)
+        page.close()
+        server.stop()
+        # It went on in the same run, whose JSON file says what happened when.
+        rows = read_log(server.log)
+        assert len(rows) >= 2
+        events = json.loads(server.log.with_suffix(".json").read_text(encoding="utf-8"))["events"]
+        texts = [event.get("text", event["what"]) for event in events]
+        for text in ("readings arrive", "no reading for 0.5 s", "garbled", "unplugged"):
+            assert sum(text in said for said in texts) >= 1, text
+        times = [event["time_ns"] for event in events]
+        assert times == sorted(times)
+        unplugged = next(event for event in events if "unplugged" in event.get("text", ""))
+        assert rows[0]["time_ns"] < unplugged["time_ns"] < rows[-1]["time_ns"]
+
+    def pump(self, board: Board, connection: ClientConnection) -> bool:
+        board.send(b"x,y\n1,2\n")
+        with contextlib.suppress(AssertionError, TimeoutError):
+            return bool(wait_for_state(connection, "ok", timeout=0.2))
+        return False
+
+    @pytest.mark.parametrize(
+        ("lines", "says"),
+        [
+            (["yield [1]", "raise OSError(5, 'gone')"], "sensor: gone"),
+            (["yield [1]", "raise SystemExit"], "sensor: SystemExit"),
+            (["yield [1]", "1 / 0"], "sensor: ZeroDivisionError: division by zero (my_sensor.py, line 8)"),
+            (["yield [1]", "await asyncio.sleep(0)", "1 / 0"], "sensor: ZeroDivisionError"),
+            (["yield [1]", "await asyncio.sleep(0)", "sys.exit()"], "sensor: SystemExit"),
+            (
+                ["yield [1]", "task = asyncio.create_task(asyncio.sleep(9))", "task.cancel()", "await task"],
+                "sensor: CancelledError",
+            ),
+            (["return", "yield"], "sensor: its readings have ended"),
+            (
+                ["while True:", "    time.sleep(0.01)", "    yield [1, 2]"],
+                "(4 so far): a reading of 2 values",
+            ),
+            (
+                ["while True:", "    time.sleep(0.01)", "    yield ['x']"],
+                "(4 so far): a value that is not",
+            ),
+            (["time.sleep(600)", "yield [1]"], "sensor: no reading for 0.5 s"),
+            (["await asyncio.sleep(600)", "yield [1]"], "sensor: no reading for 0.5 s"),
+        ],
+    )
+    def test_sensor_that_fails_is_a_state(
+        self, own: Callable[..., Server], lines: list[str], says: str
+    ) -> None:
+        server = own(*lines)
+        server.wait_for(says)
+        with control() as connection:
+            assert json.loads(connection.recv(timeout=10))
+        stopping = time.monotonic()
+        server.stop()
+        assert time.monotonic() - stopping < 3
+
+    @pytest.mark.parametrize("lines", [["while True: yield [1]"], ["while True: yield [1]", "await 0"]])
+    def test_flood_is_bounded_and_the_server_answers(
+        self, own: Callable[..., Server], lines: list[str]
+    ) -> None:
+        server = own(*lines)
+        with control() as connection, control("data"):
+            wait_for_state(connection, "ok")
+            process = psutil.Process(server.process.pid)
+            before = process.memory_info().rss
+            for _ in range(20):
+                asked = time.monotonic()
+                connection.send("START")
+                while "reply" not in json.loads(connection.recv(timeout=10)):
+                    pass
+                assert time.monotonic() - asked < 2
+            assert process.memory_info().rss - before < 30e6
+            connection.send("STOP")
+        server.stop()
+        assert len(read_log(server.log)) > 20
+
+    def test_threads_do_not_pile_up(self, tmp_path: Path, own: Callable[..., Server]) -> None:
+        server = own("print('begun', flush=True)", "yield [1]", "time.sleep(0.1)", "raise OSError(5, 'gone')")
+        server.wait_for("begun", count=2)
+        before = psutil.Process(server.process.pid).num_threads()
+        server.wait_for("begun", count=4)
+        assert psutil.Process(server.process.pid).num_threads() <= before
+
+    def test_program_is_ended_with_the_server(self, start_server: Callable[..., Server]) -> None:
+        server = start_server("--sensor", 'command:python -c "import time; print(1); time.sleep(600)"')
+        server.wait_for("sensor: readings arrive")
+        (child,) = psutil.Process(server.process.pid).children()
+        server.stop()
+        wait_until(lambda: not child.is_running(), "ended")
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no sessions")
+    def test_what_a_program_leaves_behind(self, start_server: Callable[..., Server]) -> None:
+        start = "subprocess.Popen(['sleep', '60'], start_new_session=True)"
+        code = f"import subprocess, time; {start}; print(1); time.sleep(60)"
+        server = start_server("--sensor", f'command:python -c "{code}"')
+        server.wait_for("sensor: readings arrive")
+        children = psutil.Process(server.process.pid).children(recursive=True)
+        try:
+            server.stop()  # which looks for warnings
+        finally:
+            for child in children:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()
+
+    def test_program_that_ends_is_started_again(self, start_server: Callable[..., Server]) -> None:
+        server = start_server("--sensor", 'command:python -c "print(1); raise KeyError(7)"')
+        server.wait_for("sensor: readings arrive", count=2)
+        server.wait_for("sensor: the command ended with exit status 1: KeyError: 7", count=2)
+
+    def test_udp_into_the_log(self, start_server: Callable[..., Server]) -> None:
+        port = free_port()
+        server = start_server("--sensor", f"udp:{port}", "--fields", "x:m/s²,y")
+        with (
+            control() as connection,
+            control("data") as data,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
+        ):
+            hello = json.loads(data.recv(timeout=10))
+            assert (hello["fields"], hello["units"], hello["rate"]) == (["x", "y"], ["m/s²", ""], None)
+            connection.send("START")
+            server.wait_for("Received 'START'")
+
+            def send() -> bool:
+                sender.sendto(b"x:1627551892437:0.5|g\ny:2", ("127.0.0.1", port))
+                return "Logging to" in server.output
+
+            wait_until(send, "a row")
+        server.stop()
+        assert {(row["x"], row["y"]) for row in read_log(server.log)} == {(0.5, 2)}
+
+    def test_page_waits_for_the_fields(self, start_server: Callable[..., Server], pages: Pages) -> None:
+        port = free_port()
+        start_server("--sensor", f"udp:{port}", "--silent-after", "0.5")
+        page = pages.connect()
+        page.clock.install()
+        page.reload()
+        status = page.get_by_role("status")
+        expect(status).to_have_text("Connected to localhost")
+        page.get_by_role("button", name="Start", exact=True).click()
+        # Its clock goes faster than it hears of the server.
+        for _ in range(8):
+            heard = page.evaluate("() => heard")
+            page.clock.run_for(1000)
+            page.wait_for_function("(before) => heard > before", arg=heard)
+            assert status.inner_text() == "Connected to localhost"
+        expect(page.get_by_role("region", name="Sensor")).to_contain_text("no reading for 0.5 s")
+        page.clock.resume()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+
+            def arrived() -> bool:
+                sender.sendto(b"x:1,y:2", ("127.0.0.1", port))
+                return page.evaluate("() => run.received > 0")
+
+            wait_until(arrived, "readings")
+        assert page.evaluate("() => run.fields") == ["x", "y"]
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGSTOP")
+    def test_times_do_not_depend_on_a_busy_server(self, own: Callable[..., Server]) -> None:
+        server = own("while True:", "    time.sleep(0.02)", "    yield [time.time()]")
+        with control() as connection:
+            connection.send("START")
+            server.wait_for("Logging to")
+            wait_until(lambda: server.log.read_text().count("\n") > 10, "rows")
+        server.stop()
+        for row in read_log(server.log):
+            assert abs(row["time_ns"] / 1e9 - row["a"]) < 0.5
+
+    @pytest.mark.parametrize("spec", ["foo", "udp:x", "serial:", "command:no-such-program", "no.py"])
+    def test_wrong_names_are_one_sentence(self, spec: str) -> None:
+        server = Server(Path(__file__).parent.parent / "test15", "--sensor", spec)
+        assert server.wait_ended() == 1
+        assert len(server.lines) == 1
