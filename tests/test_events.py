@@ -234,7 +234,7 @@ class TestCallbacks:
             assert (name, unit) == ("a", "V")
             times.append(time.monotonic())
             time.sleep(0.04)
-            if len(times) == 16:
+            if len(times) == 45:
                 enough.set()
 
         async def fail() -> None:
@@ -247,8 +247,8 @@ class TestCallbacks:
         assert server.every(0.05, tick, "a", unit="V") is tick
         server.start()
         assert enough.wait(10)
-        # Pauses of 0.05 s after each call would make it 1.35 s.
-        assert 0.7 < times[15] - times[0] < 1.2
+        # Pauses of 0.05 s after each call would make it 1.35 s. A busy machine makes some late, but not all.
+        assert 0.7 < min(times[i + 15] - times[i] for i in range(30)) < 1.2
         wait_until(lambda: len(failures) > 3, "a timer that raises goes on")
         assert "fail(), the handler of the timer of 0.01 s failed: OSError: no such sensor (test_events" in (
             capsys.readouterr().out

@@ -14,10 +14,9 @@ class TestStep10(Console, NamedEvents):
 
     def test_time_of_the_script_ten_times_a_second(self, server: Server, step: Step, pages: Pages) -> None:
         with step.connect() as client:
-            first = next_event(client, "time")["seconds"]
-            for _ in range(9):
-                last = next_event(client, "time")["seconds"]
-            assert 0.7 <= last - first <= 1.2
+            times = [next_event(client, "time")["seconds"] for _ in range(30)]
+        # A busy machine makes some of them late, but not all.
+        assert 0.7 <= min(times[i + 9] - times[i] for i in range(20)) <= 1.2
         page = pages.connect()
         shown = page.get_by_role("region", name="Script time")
         expect(shown).to_have_text(re.compile(r"^\d+\.\d s$"))
