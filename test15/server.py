@@ -8,6 +8,7 @@ New:  a driver that blocks has a thread of its own; a sensor that fails is a sta
 
 import asyncio
 import json
+import math
 import threading
 import time
 from contextlib import aclosing, suppress
@@ -65,6 +66,7 @@ async def acquire():
                 raise  # the server stops
             reason = explain(error)
         tell("failed", reason)
+        heard = math.inf  # that it is silent until it is tried again is no news
         await asyncio.sleep(RETRY)
 
 
