@@ -239,7 +239,8 @@ class TestLivePage:
             live_page.update(text=f"item {i}")
             time.sleep(0.001)
         expect(page.locator("#text")).to_have_text("item 999")
-        assert page.evaluate("changes") < 40
+        # At most one in each drawing; how long the loop above takes is the machine's affair.
+        assert page.evaluate("changes") < 200
 
     def test_updates_from_many_threads(self, live_page: LivePage) -> None:
         def work(name: str) -> None:
