@@ -54,6 +54,22 @@ BREAKS = """() => {
 
 VIEW = "() => plot.view()"
 
+HIDE = """() => {
+  const draw = window.requestAnimationFrame;
+  const later = [];
+  const become = (state) => {
+    Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  };
+  window.requestAnimationFrame = (callback) => later.push(callback);
+  become("hidden");
+  window.showAgain = () => {
+    window.requestAnimationFrame = draw;
+    later.forEach((callback) => draw(callback));
+    become("visible");
+  };
+}"""
+
 
 def zoom_in_until(page: Page, condition: Callable[[], bool]) -> None:
     """Press the button until that is so; each press is drawn in the next animation frame."""
@@ -190,7 +206,7 @@ class TestStep14(Console, Commands, Programs):
             assert view["from"] <= rows[0][0]
             assert view["to"] == rows[-1][0]
 
-    @pytest.mark.parametrize("how", ["socket", "offline", "frozen"])
+    @pytest.mark.parametrize("how", ["socket", "offline", "hidden", "frozen"])
     def test_page_fills_in_what_it_missed(
         self, how: str, start_server: Callable[..., Server], pages: Pages
     ) -> None:
@@ -217,6 +233,14 @@ class TestStep14(Console, Commands, Programs):
             )
             wait_for_readings(other, 800)
             page.evaluate("() => { WebSocket = OldSocket; window.dispatchEvent(new Event('online')); }")
+        elif how == "hidden":
+            # A browser without windows hides no tab, so this does what a hidden one does: it draws nothing.
+            page.evaluate(HIDE)
+            wait_for_readings(other, 800)
+            drawn = page.evaluate(DRAWN)
+            wait_for_readings(other, 100)
+            assert page.evaluate(DRAWN) == drawn
+            page.evaluate("() => showAgain()")
         else:
             session = page.context.new_cdp_session(page)
             session.send("Page.setWebLifecycleState", {"state": "frozen"})
