@@ -444,6 +444,7 @@ class Acquisition:
                 re.compile(f"Disconnected: {says}: the connection was lost \\(close code 1006\\)")
             )
             page.get_by_role("button", name="Connect").click()
+        expect(page.get_by_role("status")).to_contain_text("Connected to")
 
 
 class Roles:
