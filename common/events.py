@@ -36,7 +36,7 @@ from websockets.http11 import Request, Response
 from common.clients import MAX_BACKLOG, send_to_all
 from common.http import STATIC, TYPES, HttpConnection, answer, static_files
 from common.network import announce
-from common.running import run
+from common.running import expect_hang_ups, run
 
 MESSAGE_EVENT = "message"
 CONNECT_EVENT = "connect"
@@ -325,6 +325,7 @@ class EventServer:
             self.close()
 
     async def _serve(self, ready: Callable[[], None]) -> None:
+        expect_hang_ups()
         # Messages longer than a client may send are read all the same, up to a limit, so that they get an
         # answer. Only few are read ahead, so that they cannot fill the memory.
         server = await serve(

@@ -49,6 +49,22 @@ def run(main: Coroutine[Any, Any, None], options: Address) -> None:
     print("Stopped")
 
 
+def expect_hang_ups() -> None:
+    """Let the running event loop say nothing of a client that is gone before the server's goodbye.
+
+    The library says goodbye with `write_eof()`. While there is still something to be sent, asyncio does that
+    later, in a callback, and prints a traceback if the client has gone by then (`_write_ready` in
+    asyncio/selector_events.py). The connection is closed all the same.
+    """
+
+    def report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if not ("handle" in context and isinstance(error, OSError) and error.errno == errno.ENOTCONN):
+            loop.default_exception_handler(context)
+
+    asyncio.get_running_loop().set_exception_handler(report)
+
+
 def end_on_signals() -> None:
     """Let Ctrl-C and SIGTERM end a program that has no event loop: quietly, and with exit status 0.
 
@@ -84,6 +100,7 @@ def _signals() -> list[int]:
 
 
 async def _run_until_stopped(main: Coroutine[Any, Any, None]) -> None:
+    expect_hang_ups()
     loop = asyncio.get_running_loop()
     task = asyncio.create_task(main)
     stopping = False

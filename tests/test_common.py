@@ -1,8 +1,10 @@
 """The modules of common, where a browser adds nothing."""
 
 import asyncio
+import errno
 import io
 import math
+import re
 import subprocess
 import sys
 import time
@@ -41,6 +43,28 @@ os.kill(os.getpid(), signal.SIGINT)
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8")
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.splitlines() == ["closed", "Stopped"]
+
+
+def test_client_that_is_gone_before_the_goodbye_is_no_error() -> None:
+    code = """
+import asyncio, errno
+from types import SimpleNamespace
+from common.running import run
+
+def fail(number):
+    raise OSError(number, "said in a callback")
+
+async def main():
+    for number in (errno.ENOTCONN, errno.EIO):
+        asyncio.get_running_loop().call_soon(fail, number)
+    await asyncio.sleep(0)
+
+run(main(), SimpleNamespace(host=None, port=5678))
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8")
+    assert (result.returncode, result.stdout) == (0, "Stopped\n")
+    told = re.findall(r"^OSError: .*", result.stderr, re.M)
+    assert told == [f"OSError: [Errno {errno.EIO}] said in a callback"]
 
 
 def test_address_of_a_page() -> None:

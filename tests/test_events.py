@@ -1,15 +1,17 @@
 """Named events: common/events.py with clients that are no pages, and common/static/events.js in a browser."""
 
 import asyncio
+import errno
 import json
 import math
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -620,6 +622,37 @@ except KeyboardInterrupt:
 
 
 class TestPages:
+    @pytest.mark.parametrize(("number", "is_told"), [(errno.ENOTCONN, False), (errno.EIO, True)])
+    def test_client_that_is_gone_before_the_goodbye_is_no_error(
+        self,
+        server: EventServer,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        number: int,
+        is_told: bool,
+    ) -> None:
+        tried = threading.Event()
+
+        def shutdown(self: socket.socket, how: int) -> None:
+            tried.set()
+            raise OSError(number, "as if the client had gone")
+
+        server.register_page("", "home")
+        server.register_page("large", "x" * 2**24)
+        with socket.create_connection(("localhost", PORT), timeout=0.1) as client:
+
+            def goodbye_after_more() -> bool:
+                with suppress(TimeoutError):
+                    client.recv(2**20)
+                return tried.is_set()
+
+            monkeypatch.setattr(socket.socket, "shutdown", shutdown)
+            client.sendall(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            wait_until(goodbye_after_more, "the server has sent all, and says goodbye")
+        # The answer to the next one comes after whatever has been said of this one.
+        assert request("GET", "/").body == b"home"
+        assert ("as if the client had gone" in caplog.text) == is_told
+
     def test_what_is_registered_is_served(self, server: EventServer, tmp_path: Path) -> None:
         file = tmp_path / "page.html"
         file.write_text("<p>Grüße</p>", encoding="utf-8")
