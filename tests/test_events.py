@@ -452,7 +452,7 @@ class TestSending:
             server.send_all("tick", [number, text])
             longest = max(longest, time.monotonic() - started)
         server.send_all("last")
-        assert longest < 0.5
+        assert longest < 2
         for other in others:
             received = bytearray()
             while b'"last"' not in received:

@@ -381,7 +381,7 @@ class TestDisks:
                 assert log.head == 1, "what is not written is not told"
                 while log.lost < 100:
                     add()
-                assert slowest < 1, "not until the disk takes something, which it does not"
+                assert slowest < 5, "not until the disk takes something, which it does not"
                 assert log._waiting <= 200_000
                 last = log.acquired - log.lost
                 disk.is_free.set()
