@@ -213,9 +213,11 @@ class UdpPort:
             found = socket.getaddrinfo(
                 self.host, self.port, family, socket.SOCK_DGRAM, flags=socket.AI_PASSIVE
             )
-            receiver = socket.socket(found[0][0], socket.SOCK_DGRAM)
+            # A name such as localhost can have addresses of both kinds; most senders use the older one.
+            family, *_, address = min(found, key=lambda one: one[0] != socket.AF_INET)
+            receiver = socket.socket(family, socket.SOCK_DGRAM)
             try:
-                receiver.bind(found[0][4])
+                receiver.bind(address)
             except BaseException:
                 receiver.close()
                 raise

@@ -410,11 +410,15 @@ class TestPrograms:
         fork = """
 import os, warnings
 warnings.simplefilter("ignore")
-before = time.monotonic()
-if os.fork() == 0:
-    sys.exit()
-os.wait()
-page.update(text="soon" if time.monotonic() - before < 2 else "late")
+took = []
+for _ in range(3):
+    before = time.monotonic()
+    if os.fork() == 0:
+        sys.exit()
+    os.wait()
+    took.append(time.monotonic() - before)
+# Each would wait for 2 s; a busy machine may hold up one of them for as long.
+page.update(text="soon" if min(took) < 2 else "late")
 input()
 """
         program = run(PROGRAM + fork)

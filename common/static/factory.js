@@ -1,4 +1,4 @@
-// What test13's page needs besides its lesson: Plotly's script, the time on the wall, and the colours of the page.
+// What test13's page needs besides its lesson: Plotly's script, the time of day, and the colours of the page.
 
 // Load Plotly's script from the server of an EventSocket, wherever the page has come from, and then call a function.
 function loadPlotly(socket, loaded) {
@@ -12,11 +12,6 @@ function loadPlotly(socket, loaded) {
     setTimeout(() => loadPlotly(socket, loaded), 2000);
   };
   document.head.append(script);
-}
-
-// Plotly shows times as those of Greenwich. Shifted like this (in milliseconds) they are those of the clock on the wall.
-function onTheWall(ms) {
-  return ms - new Date(ms).getTimezoneOffset() * 60_000;
 }
 
 // A time of day for people, from seconds of Unix time.
