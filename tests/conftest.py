@@ -148,6 +148,12 @@ class Pages:
         expect(page.get_by_role("status")).to_contain_text("Connected to", timeout=10_000)
         return page
 
+    def close(self) -> None:
+        """Close all pages."""
+        for context in self.contexts.values():
+            context.close()
+        self.contexts.clear()
+
     def command(self, page: Page, text: str) -> None:
         """Give a command as a person does: by typing it, or with the button from step 7 on."""
         if self.step.number >= 7:
@@ -161,8 +167,7 @@ class Pages:
 def pages(browser: Browser, step: Step, start_server: object) -> Iterator[Pages]:
     pages = Pages(browser, step)
     yield pages
-    for context in pages.contexts.values():
-        context.close()
+    pages.close()
     if not pages.errors_are_expected:
         assert pages.errors == []
 

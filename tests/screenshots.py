@@ -9,7 +9,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser import LAUNCH_ARGS, find_browser
 from tests.promises import count_of
-from tests.support import STEPS, Server, Step, wait_until
+from tests.steps import STEPS
+from tests.support import Server, Step, wait_until
 
 FOLDER = Path(__file__).parent / "screenshots"
 DESKTOP = {"viewport": {"width": 1000, "height": 625}}

@@ -24,10 +24,6 @@ from websockets.sync.client import ClientConnection, connect
 
 ROOT = Path(__file__).parent.parent
 PORT = 5678
-PART_I = ["test1", "test2", "test3", "test4", "test4b", "test5", "test6", "test7", "test8", "test9"]
-PART_II = ["test10", "test11", "test12", "test13"]
-PART_III = ["test14", "test15"]
-STEPS = PART_I + PART_II + PART_III
 
 # Joins the console of the process whose id it is given, and presses Ctrl-C there.
 WINDOWS_CTRL_C = """
@@ -176,9 +172,9 @@ class Step:
     """How a step is spoken to: steps 4 to 9 have the same acquisition, but not the same messages, steps 10 to
     13 have one socket for named events, and from step 14 on readings come as lines of the log."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, root: Path = ROOT) -> None:
         self.name = name
-        self.folder = ROOT / name
+        self.folder = root / name
         self.number = int(name.removeprefix("test").rstrip("b"))
 
     @property

@@ -18,7 +18,8 @@ from playwright.sync_api import Browser, Playwright, expect
 from tests.browser import LAUNCH_ARGS
 from tests.conftest import Pages, can_isolate
 from tests.promises import GAPS, ROWS, count_of, stop, wait_for_readings
-from tests.support import PART_I, PART_II, PART_III, PORT, ROOT, Server, Step, gaps_in, rows_of, wait_until
+from tests.steps import PART_I, PART_II, PART_III
+from tests.support import PORT, ROOT, Server, Step, gaps_in, rows_of, wait_until
 
 if sys.platform != "linux" or not (can_isolate() or "CI" in os.environ):
     pytest.skip("network namespaces need Linux, root and the command ip", allow_module_level=True)

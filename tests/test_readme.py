@@ -16,34 +16,9 @@ from playwright.sync_api import expect
 
 from tests.conftest import Pages
 from tests.promises import wait_for_readings
-from tests.support import PORT, ROOT, STEPS, Server, Step, wait_until
-
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-HEADINGS = [
-    "What you will see",
-    "What to do",
-    "What is new",
-    "How it works",
-    "What can go wrong",
-    "What to try",
-]
-
-
-def sections() -> dict[str, str]:
-    """Return the text of each section by its heading, in the order of the README."""
-    parts = [part.partition("\n") for part in re.split(r"^## ", README, flags=re.M)[1:]]
-    return {heading.strip(): text for heading, _, text in parts}
-
-
-SECTIONS = sections()
-OF_STEP = {name.partition(":")[0]: text for name, text in SECTIONS.items() if name.startswith("test")}
-
-
-def fences(text: str, language: str) -> list[str]:
-    """Return the code blocks in a language, without the indentation of the list that they stand in."""
-    blocks = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", text, flags=re.M | re.S)
-    return [re.sub(rf"^{indent}", "", block, flags=re.M) for indent, block in blocks]
-
+from tests.readme import HEADINGS, OF_STEP, README, SECTIONS, fences, part_of, troubles
+from tests.steps import LISTED, STEPS
+from tests.support import PORT, ROOT, Server, Step, wait_until
 
 COMMANDS = [block.strip() for block in fences(README, "sh")]
 # The servers that are started, each with its folder; where a block has no `cd`, the reader is there already.
@@ -76,6 +51,7 @@ def test_every_command_is_run_or_has_a_reason() -> None:
     makefile = (ROOT / "Makefile").read_text()
     assert "-m venv .venv" in makefile
     assert "pip install --quiet --disable-pip-version-check --editable ." in makefile
+    assert "-m tests.browser" in makefile
 
 
 @pytest.mark.parametrize(("folder", "command"), SERVERS)
@@ -99,9 +75,8 @@ def test_differences(command: str) -> None:
 
 def test_difference_to_the_step_before_is_shown() -> None:
     pairs = [[re.sub("/.*", "", name) for name in command.split()[-2:]] for command in DIFFS]
-    # test14 goes on from the dashboard of Part I, not from the programs of Part II.
-    before = {step: earlier for earlier, step in itertools.pairwise(STEPS)} | {"test14": "test9"}
-    assert [pair for pair, _ in itertools.groupby(pairs)] == [[before[step], step] for step in STEPS[1:]]
+    wanted = [[LISTED[step].goes_on_from, step] for step in STEPS[1:]]
+    assert [pair for pair, _ in itertools.groupby(pairs)] == wanted
 
 
 def holds_for(steps: str, step: str) -> bool:
@@ -160,20 +135,15 @@ def test_make_dashboard() -> None:
     assert "Traceback" not in process.communicate(timeout=10)[0]
 
 
-def test_every_step_has_its_section_in_order() -> None:
-    assert list(OF_STEP) == STEPS
-
-
 @pytest.mark.parametrize("step", STEPS)
 def test_section_is_complete(step: str) -> None:
-    text = OF_STEP[step]
-    assert re.findall(r"^### (.*)$", text, flags=re.M) == HEADINGS
-    parts = dict(zip(HEADINGS, re.split(r"^### .*$", text, flags=re.M)[1:], strict=True))
-    assert f"(tests/screenshots/{step}.png)" in parts["What you will see"]
-    assert fences(parts["What to do"], "sh")[0] == f"cd {step}\npython server.py\n"
-    assert 1 <= len(re.findall(r"^- ", parts["What is new"], flags=re.M)) <= 3
-    assert len(re.findall(r"^- \*\*", parts["What can go wrong"], flags=re.M)) >= 2
-    assert 1 <= len(re.findall(r"^\d\. ", parts["What to try"], flags=re.M)) <= 3
+    headings = re.findall(r"^### (.*)$", OF_STEP[step], flags=re.M)
+    assert headings == HEADINGS, f"README, section {step}: its headings"
+    picture = f"(tests/screenshots/{step}.png)"
+    assert picture in part_of(step, "What you will see"), f"README, section {step}: the picture is missing"
+    first = fences(part_of(step, "What to do"), "sh")[0]
+    assert first == f"cd {step}\npython server.py\n", f"README, section {step}: how to start the server"
+    assert len(troubles(step)) >= 2, f"README, section {step}: little can go wrong"
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -184,7 +154,9 @@ def test_quotations_are_true(step: str) -> None:
     ]
     assert quotations
     for quotation in quotations:
-        assert any(quotation in file for file in files), quotation
+        assert any(quotation in file for file in files), (
+            f"README, section {step}: this is not in the step's files as it is quoted:\n{quotation}"
+        )
 
 
 @pytest.mark.parametrize("step", STEPS)
