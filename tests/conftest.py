@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from tests.browser import LAUNCH_ARGS, find_browser
 from tests.support import ROOT, Server, Step, free_port, wait_until
@@ -144,9 +144,16 @@ class Pages:
         """Open the page and connect it to the server; some pages do that by themselves."""
         page = self.open(url, **options)
         if 3 <= self.step.number <= 9:
-            page.get_by_role("button", name="Connect").click()
-        expect(page.get_by_role("status")).to_contain_text("Connected to", timeout=10_000)
+            self.button(page, "Connect").click()
+        # The first, because somebody may add an <output>, which has this role too.
+        expect(page.get_by_role("status").first).to_contain_text("Connected to", timeout=10_000)
         return page
+
+    def button(self, page: Page, name: str) -> Locator:
+        """Return a button of the page, or say that it is not there."""
+        button = page.get_by_role("button", name=name, exact=True)
+        expect(button, f"{self.step.name}/client.html: no button {name!r}").to_be_visible()
+        return button
 
     def close(self) -> None:
         """Close all pages."""
@@ -157,10 +164,10 @@ class Pages:
     def command(self, page: Page, text: str) -> None:
         """Give a command as a person does: by typing it, or with the button from step 7 on."""
         if self.step.number >= 7:
-            page.get_by_role("button", name=text.capitalize(), exact=True).click()
+            self.button(page, text.capitalize()).click()
         else:
             page.get_by_role("textbox", name="Command").fill(text)
-            page.get_by_role("button", name="Send").click()
+            self.button(page, "Send").click()
 
 
 @pytest.fixture

@@ -40,6 +40,8 @@ from tests.support import (
     wait_until,
 )
 
+needs_terminals = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+
 # What is drawn: for each plotted time the values, as [time, value, …], without gaps.
 DRAWN = """() => {
   const [times, ...lines] = window.plots.at(-1).data;
@@ -102,6 +104,17 @@ def wait_for_all(page: Page) -> None:
 def wait_for_drawing(page: Page) -> None:
     """Wait until what the page has at this moment is drawn, which is in the next animation frame."""
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def say(connection: ClientConnection, **message: object) -> None:
+    connection.send(json.dumps(message))
+
+
+def hear(connection: ClientConnection, key: str) -> dict[str, Any]:
+    """Return the next message with this key; others are passed over."""
+    while key not in (message := json.loads(connection.recv(timeout=10))):
+        pass
+    return message
 
 
 class Console:

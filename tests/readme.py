@@ -17,14 +17,23 @@ HEADINGS = [
 ]
 
 
-def sections(text: str = README) -> dict[str, str]:
+class Sections(dict[str, str]):
+    """The texts of sections by their headings, or by the names of their steps."""
+
+    def __missing__(self, name: str) -> str:
+        raise AssertionError(f"README: the section {name!r} is missing, or its heading is another one now")
+
+
+def sections(text: str = README) -> Sections:
     """Return the text of each section by its heading, in the order of the README."""
     parts = [part.partition("\n") for part in re.split(r"^## ", text, flags=re.M)[1:]]
-    return {heading.strip(): text for heading, _, text in parts}
+    return Sections((heading.strip(), text) for heading, _, text in parts)
 
 
 SECTIONS = sections()
-OF_STEP = {name.partition(":")[0]: text for name, text in SECTIONS.items() if name.startswith("test")}
+OF_STEP = Sections(
+    (name.partition(":")[0], text) for name, text in SECTIONS.items() if name.startswith("test")
+)
 
 
 def part_of(step: str, heading: str) -> str:
@@ -38,6 +47,11 @@ def fences(text: str, language: str) -> list[str]:
     """Return the code blocks in a language, without the indentation of the list that they stand in."""
     blocks = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", text, flags=re.M | re.S)
     return [re.sub(rf"^{indent}", "", block, flags=re.M) for indent, block in blocks]
+
+
+def without_links(text: str) -> str:
+    """Return text with the words of its links only."""
+    return re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text)
 
 
 def plain(text: str) -> str:
@@ -99,6 +113,6 @@ def troubles(section: str) -> list[Trouble]:
 
 
 def tries(step: str) -> list[str]:
-    """Return the exercises of a step, in their order."""
+    """Return the exercises of a step, in their order, as text for the terminal."""
     items = re.split(r"^\d\. ", part_of(step, "What to try"), flags=re.M)[1:]
-    return [plain(re.split(r"\n\n(?! )", item)[0]) for item in items]
+    return [plain(without_links(re.split(r"\n\n(?! )", item)[0])) for item in items]

@@ -7,6 +7,10 @@ from pathlib import Path
 LIST = Path(__file__).with_name("steps.toml")
 
 
+class MistakeError(Exception):
+    """A mistake in the list, and where."""
+
+
 @dataclass(frozen=True)
 class Listed:
     """What the list says of a step."""
@@ -40,10 +44,23 @@ def read_list(path: Path = LIST) -> dict[str, Listed]:
     Returns:
         The steps by their names, in order. A step goes on from the one before it if the list names no other.
     """
-    content = tomllib.loads(path.read_text(encoding="utf-8"))
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise MistakeError(f"{path.name}: {error}") from None
+    wanted, optional = {"title", "part", "new"}, {"goes_on_from", "lines"}
     steps: dict[str, Listed] = {}
     before = None
     for name, step in content["steps"].items():
+        where = f"{path.name}, [steps.{name}]"
+        if missing := wanted - set(step):
+            raise MistakeError(f"{where}: {sorted(missing)} missing")
+        if unknown := set(step) - wanted - optional or set(step.get("lines", {})) - set(content["lines"]):
+            raise MistakeError(f"{where}: nothing is called {sorted(unknown)}")
+        if step.get("goes_on_from", before) not in [before, *steps]:
+            raise MistakeError(
+                f"{where}: it goes on from {step['goes_on_from']!r}, which is no step before it"
+            )
         most_lines = content["lines"] | step.pop("lines", {})
         steps[name] = Listed(name, **({"goes_on_from": before} | step), most_lines=most_lines)
         before = name

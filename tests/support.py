@@ -137,7 +137,7 @@ class Server:
             raise AssertionError(f"{error}; the server printed:\n{self.output}") from None
 
     def wait_listening(self) -> None:
-        self.wait_for("Listening on")
+        self.wait_for("Listening on", timeout=30)
 
     def press_ctrl_c(self) -> None:
         if sys.platform == "win32":
@@ -330,3 +330,27 @@ def flood(path: str) -> Iterator[socket.socket]:
         stop.set()
         thread.join()
         reset(client)
+
+
+class Board:
+    """A microcontroller: the other end of a pseudo-terminal, behind a name that it keeps."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.master: int | None = None
+
+    def plug_in(self) -> None:
+        self.master, terminal = os.openpty()
+        self.path.symlink_to(os.ttyname(terminal))
+        self.terminal = terminal
+
+    def unplug(self) -> None:
+        if self.master is not None:
+            self.path.unlink()
+            os.close(self.terminal)
+            os.close(self.master)
+            self.master = None
+
+    def send(self, data: bytes) -> None:
+        while data:
+            data = data[os.write(self.master, data) :]

@@ -23,9 +23,8 @@ from common.drivers import Garbled, GeneratorSensor, explain, open_sensor, senso
 from common.lines import MAX_FIELDS, MAX_LINE, Collector, Splitter, parse_fields, parse_line
 from common.sensors import SENSORS
 from common.text_sensors import Command, SensorError, SerialPort, UdpPort
-from tests.support import run, wait_until
-
-needs_terminals = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+from tests.promises import needs_terminals
+from tests.support import Board, run, wait_until
 
 
 def pairs(text: str) -> list[tuple]:
@@ -295,30 +294,6 @@ def read_failure(readings: Iterator) -> str:
     return explain(caught.value)
 
 
-class Board:
-    """A microcontroller: the other end of a pseudo-terminal, behind a name that it keeps."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.master: int | None = None
-
-    def plug_in(self) -> None:
-        self.master, terminal = os.openpty()
-        self.path.symlink_to(os.ttyname(terminal))
-        self.terminal = terminal
-
-    def unplug(self) -> None:
-        if self.master is not None:
-            self.path.unlink()
-            os.close(self.terminal)
-            os.close(self.master)
-            self.master = None
-
-    def send(self, data: bytes) -> None:
-        while data:
-            data = data[os.write(self.master, data) :]
-
-
 @needs_terminals
 class TestSerialPort:
     @pytest.fixture
@@ -580,6 +555,18 @@ class TestUdpPort:
                 send(rng.randbytes(rng.randrange(200)), b"x:1")
                 while read(readings, 1) != [{"x": 1}]:
                     pass
+
+    def test_name_with_addresses_of_both_kinds(
+        self, udp: tuple[UdpPort, Callable], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        port, send = udp
+        ipv4 = socket.getaddrinfo("127.0.0.1", port.port, type=socket.SOCK_DGRAM)
+        ipv6 = [(socket.AF_INET6, socket.SOCK_DGRAM, 17, "", ("::1", port.port, 0, 0))]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: ipv6 + ipv4)
+        with contextlib.closing(UdpPort("localhost", port.port, {"x": ""}).readings()) as readings:
+            next(readings)
+            send(b"x:1")
+            assert read(readings, 1) == [{"x": 1}]
 
     def test_port_that_another_program_has(self, udp: tuple[UdpPort, Callable]) -> None:
         port, _ = udp

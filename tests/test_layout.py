@@ -12,21 +12,30 @@ from tests.test_list import tracked
 def test_nothing_else_stands_at_the_top() -> None:
     top = {path.split("/")[0] for path in tracked()}
     files = {"README.md", "pyproject.toml", "Makefile", "LICENSE", ".gitignore"}
-    assert top == files | {*STEPS, "common", "tests", ".ci", ".github"}
+    known = files | {*STEPS, "common", "tests", ".ci", ".github"}
+    assert not top - known, (
+        f"take {sorted(top - known)} away from the root of the repository, or name it here"
+    )
+    assert not known - top, f"{sorted(known - top)} missing at the root of the repository"
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_step_opens_with_what_it_shows(step: str) -> None:
     server, page = ((ROOT / step / name).read_text(encoding="utf-8") for name in ("server.py", "client.html"))
     number = step.removeprefix("test")
-    assert re.match(rf'"""Step {number}: .+\n\nRun:  python server.py .*\n(.*\n)*?New:  .+', server)
-    assert re.match(rf"<!doctype html>\n<!-- Step {number}: (.*\n)+?     New: .+ -->", page)
+    assert re.match(rf'"""Step {number}: .+\n\nRun:  python server.py .*\n(.*\n)*?New:  .+', server), (
+        f"{step}/server.py: it does not begin as all do, with its step, 'Run:' and 'New:'"
+    )
+    assert re.match(rf"<!doctype html>\n<!-- Step {number}: (.*\n)+?     New: .+ -->", page), (
+        f"{step}/client.html: it does not begin as all do, with its step and 'New:'"
+    )
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_steps_do_not_import_from_one_another(step: str) -> None:
     server = (ROOT / step / "server.py").read_text(encoding="utf-8")
-    assert not re.search(r"(import|from) test\d", server)
+    found = re.search(r"(import|from)\W+test\d.*", server)
+    assert not found, f"{step}/server.py: {found[0]!r}: a step imports from common, but not from another step"
 
 
 @pytest.mark.parametrize("path", tracked("test*/client.html", "common/static/*.js", "common/static/*.css"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.readme import OF_STEP, SECTIONS, part_of, plain
+from tests.readme import OF_STEP, README, SECTIONS, part_of, plain, without_links
 from tests.steps import LISTED, STEPS
 from tests.support import ROOT
 
@@ -29,10 +29,6 @@ def agree(there: list[str] | set[str], wanted: list[str] | set[str], what: str) 
     assert list(there) == list(wanted) or isinstance(there, set), (
         f"{what}: not in the order of tests/steps.toml"
     )
-
-
-def without_links(text: str) -> str:
-    return re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text)
 
 
 def named(folder: Path, pattern: str) -> set[str]:
@@ -117,8 +113,10 @@ def test_pictures() -> None:
     ("folder", "pattern"),
     [
         (TESTS, r"test_(test\d+\w*)\.py"),
+        (TESTS / "troubleshooting", r"test_(test\d+\w*)\.py"),
+        (TESTS / "exercises", r"(test\d+\w*)\.py"),
     ],
-    ids=["tests"],
+    ids=["tests", "troubleshooting", "exercises"],
 )
 def test_modules_of_tests(folder: Path, pattern: str) -> None:
     agree(named(folder, pattern), set(STEPS), f"{folder.relative_to(ROOT).as_posix()}/")
@@ -131,7 +129,7 @@ def test_workflow() -> None:
     agree([job for job in jobs if re.match(r"test\d", job)], STEPS, ".github/workflows/tests.yml, steps")
     # Every other module of tests is run on each system too, but for those that the job of all runs once.
     others = {path.stem.removeprefix("test_") for path in TESTS.glob("test_*.py")} - set(STEPS)
-    once = {"readme", "list", "exercises", "other_device", "site"}
+    once = {"readme", "list", "exercises", "other_device"}
     assert set(jobs) - set(STEPS) == others - once
 
 
@@ -141,7 +139,7 @@ GLOSSARY = re.findall(r"^### (.*)$", SECTIONS["Glossary"], flags=re.M)
 
 def prose() -> str:
     """Return the README's running text: no code, headings, pictures, tables, contents or glossary."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Glossary\n")[0]
+    text = README.partition("\n## Glossary\n")[0]
     text = text.replace(SECTIONS["Contents"], "")
     text = re.sub(r"^( *)```.*?^ *```$", "", text, flags=re.M | re.S)
     text = re.sub(r"`[^`]*`", "`…`", text)

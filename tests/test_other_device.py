@@ -232,8 +232,8 @@ def test_why_another_device_cannot_connect(
     pages.errors_are_expected = True
     start_server("--host", "localhost", prefix=IN_SERVER)
     page = pages.open(f"http://{SERVER_ADDRESS}:8000/{step.name}/client.html")
-    # A server that listens on localhost, and an address where nobody is.
-    for address in (SERVER_ADDRESS, "10.77.0.99"):
+    # A server that listens on localhost, an address where nobody is, and what http.server prints.
+    for address in (SERVER_ADDRESS, "10.77.0.99", "0.0.0.0"):
         page.get_by_role("textbox", name="Server address").fill(address)
         page.get_by_role("button", name="Connect").click()
         expect(page.get_by_role("status")).to_have_text(

@@ -1,5 +1,6 @@
 """The README keeps its word: its commands run, its quotations are true, and its pictures and links exist."""
 
+import ast
 import itertools
 import os
 import re
@@ -16,7 +17,7 @@ from playwright.sync_api import expect
 
 from tests.conftest import Pages
 from tests.promises import wait_for_readings
-from tests.readme import HEADINGS, OF_STEP, README, SECTIONS, fences, part_of, troubles
+from tests.readme import HEADINGS, OF_STEP, README, SECTIONS, fences, part_of, plain, troubles
 from tests.steps import LISTED, STEPS
 from tests.support import PORT, ROOT, Server, Step, wait_until
 
@@ -39,6 +40,8 @@ NOT_RUN = {
     "python3 -m venv .venv": "make test has just done so",
     ". .venv/bin/activate": "likewise",
     "pip install -e .": "likewise",
+    'pip install -e ".[plotly,serial,test]"': "likewise",
+    "python -m tests.browser": "likewise",
 }
 
 
@@ -46,7 +49,11 @@ def test_every_command_is_run_or_has_a_reason() -> None:
     lines = {line for block in COMMANDS for line in block.splitlines()}
     folders = {f"cd {step}" for step in STEPS} | {"cd .."}
     servers = {command for _, command in SERVERS}
-    assert lines == folders | servers | set(DIFFS) | RUN_BY_A_TEST_BELOW | set(NOT_RUN)
+    known = folders | servers | set(DIFFS) | RUN_BY_A_TEST_BELOW | set(NOT_RUN)
+    assert not lines - known, (
+        f"README: nothing runs {sorted(lines - known)}; test it, or add it to NOT_RUN here"
+    )
+    assert not known - lines, f"README: the commands {sorted(known - lines)} are not there any more"
     # The reason why the set-up is not run here holds only as long as the Makefile does the same.
     makefile = (ROOT / "Makefile").read_text()
     assert "-m venv .venv" in makefile
@@ -68,7 +75,7 @@ def test_servers_start(folder: str, command: str) -> None:
 @pytest.mark.parametrize("command", DIFFS)
 def test_differences(command: str) -> None:
     result = subprocess.run(command.split(), cwd=ROOT, capture_output=True, encoding="utf-8")
-    assert result.returncode == 1, "there is a difference"
+    assert result.returncode == 1, f"README, {command!r}: it shows no difference: {result.stderr}"
     compared = set(re.findall(r"^\+\+\+ .*/(\S+)$", result.stdout, flags=re.M))
     assert compared == {"server.py", "client.html"} or compared == {command.rpartition("/")[2]}
 
@@ -76,7 +83,11 @@ def test_differences(command: str) -> None:
 def test_difference_to_the_step_before_is_shown() -> None:
     pairs = [[re.sub("/.*", "", name) for name in command.split()[-2:]] for command in DIFFS]
     wanted = [[LISTED[step].goes_on_from, step] for step in STEPS[1:]]
-    assert [pair for pair, _ in itertools.groupby(pairs)] == wanted
+    shown = [pair for pair, _ in itertools.groupby(pairs)]
+    missing, others = [pair for pair in wanted if pair not in shown], [p for p in shown if p not in wanted]
+    assert shown == wanted, (
+        f"README: 'git diff' of {missing} missing, of {others} unwanted, or in another order"
+    )
 
 
 def holds_for(steps: str, step: str) -> bool:
@@ -92,13 +103,29 @@ def holds_for(steps: str, step: str) -> bool:
     return holds
 
 
+def options_of(step: str) -> set[str]:
+    """Return the options that a step has by the table in the README."""
+    options = re.findall(r"^\| `(--[\w-]+)[^|]*\| ([^|]*) \|", SECTIONS["Options"], flags=re.M)
+    return {name for name, steps in options if holds_for(steps, step)}
+
+
+@pytest.mark.parametrize("step", STEPS[2:])
+def test_options_in_the_text(step: str) -> None:
+    named = set(re.findall(r"`(--[\w-]+)", OF_STEP[step]))
+    unknown = sorted(named - options_of(step))
+    assert not unknown, f"README, section {step}: by the table in 'Options', {step} has no {unknown}"
+
+
 @pytest.mark.parametrize("step", STEPS[2:])
 def test_help(step: str) -> None:
-    options = re.findall(r"^\| `(--[\w-]+)[^|]*\| ([^|]*) \|", SECTIONS["Options"], flags=re.M)
     server = Server(ROOT / step, "--help")
     assert server.wait_ended() == 0
-    documented = {name for name, steps in options if holds_for(steps, step)}
-    assert set(re.findall(r"^  (?:-h, )?(--[\w-]+)", server.output, flags=re.M)) == documented
+    documented = options_of(step)
+    offered = set(re.findall(r"^  (?:-h, )?(--[\w-]+)", server.output, flags=re.M))
+    assert offered == documented, (
+        f"{step}/server.py --help and the table in the README's section 'Options' differ in "
+        f"{sorted(offered ^ documented)}; mend one of the two"
+    )
 
 
 def test_web_server_for_the_pages_of_test3_to_test8() -> None:
@@ -172,6 +199,49 @@ def test_first_line_of_the_console_is_true(step: str) -> None:
         assert server.lines[0] == block.splitlines()[0]
 
 
+def texts_in(path: Path) -> Iterator[str]:
+    """Return patterns of the texts in a Python file, in which each value may be anything."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.JoinedStr):
+            text = "".join(re.escape(p.value) if isinstance(p, ast.Constant) else ".*" for p in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            text = re.escape(node.value)
+        else:
+            continue
+        # What begins with a value, or is hardly more than one, would be a pattern of too much.
+        if re.match(r"(?!\.\*)(.*[A-Za-z]){5}", text, flags=re.S):
+            yield text
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_lines_of_the_terminal_are_true(step: str) -> None:
+    patterns = {
+        text
+        for path in (ROOT / step / "server.py", *(ROOT / "common").glob("*.py"))
+        for text in texts_in(path)
+    }
+    for block in fences(OF_STEP[step], "text"):
+        if "import " in block or re.match(r"\w+(,\w+)+\n", block):
+            continue  # a program, or a file
+        for line in block.splitlines():
+            said = re.sub(r"^\d\d:\d\d:\d\d sensor: |^\d{4}-\d\d-\d\dT[\d:.]+Z$", "", line)
+            assert not said or any(re.fullmatch(pattern, said) for pattern in patterns), (
+                f"README, section {step}: no server prints this line of the terminal:\n{line}"
+            )
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_what_a_reader_presses_is_in_the_page(step: str) -> None:
+    page = (ROOT / step / "client.html").read_text(encoding="utf-8")
+    pressed = r"\b[Pp]ress(?:es)? (?!Ctrl|Enter)([A-Z]\w*)|\bfield ([A-Z]\w*)|(?<!\*)\*([A-Z][^*.]*)\*(?!\*)"
+    for names in re.findall(pressed, plain(OF_STEP[step])):
+        name = "".join(names)
+        # A style sheet may make a capital of the first letter.
+        assert re.search(rf"(?<!=)>\s*(?i:{name})\b|\"{name}\b", page), (
+            f"README, section {step}: {name!r} is not in {step}/client.html; mend one of the two"
+        )
+
+
 def test_pictures_and_links_exist() -> None:
     anchors = {
         re.sub(r"[^\w -]", "", heading).strip().replace(" ", "-").lower()
@@ -181,11 +251,12 @@ def test_pictures_and_links_exist() -> None:
     assert len(links) > 40
     for link in links:
         if link.startswith("#"):
-            assert link[1:] in anchors, link
+            assert link[1:] in anchors, f"README: there is no heading for the link {link}"
         elif not link.startswith("https://"):
-            assert (ROOT / link).exists(), link
+            assert (ROOT / link).exists(), f"README: there is no file for the link {link}"
     pictures = {f"tests/screenshots/{path.name}" for path in (ROOT / "tests" / "screenshots").glob("*.png")}
-    assert pictures == {link for link in links if link.endswith(".png")}
+    unshown = sorted(pictures - set(links))
+    assert not unshown, f"README: {unshown} not shown anywhere; show them, or take them away"
 
 
 class TestOwnSensor:

@@ -14,7 +14,7 @@ import pandas
 import pytest
 from playwright.sync_api import Page, expect
 from websockets.frames import Close
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
 
 from common.options import speed
 from tests.conftest import Pages
@@ -26,7 +26,9 @@ from tests.promises import (
     Console,
     Programs,
     count_of,
+    hear,
     request,
+    say,
     stop,
     wait_for_all,
     wait_for_drawing,
@@ -82,17 +84,6 @@ def zoom_in_until(page: Page, condition: Callable[[], bool]) -> None:
         return False
 
     wait_until(pressed, "zoomed in far enough")
-
-
-def say(connection: ClientConnection, **message: object) -> None:
-    connection.send(json.dumps(message))
-
-
-def hear(connection: ClientConnection, key: str) -> dict[str, Any]:
-    """Return the next message with this key; others are passed over."""
-    while key not in (message := json.loads(connection.recv(timeout=10))):
-        pass
-    return message
 
 
 def record(start_server: Callable[..., Server], step: Step, readings: int, *options: str, **how: Any) -> Path:

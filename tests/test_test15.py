@@ -14,9 +14,8 @@ from playwright.sync_api import expect
 from websockets.sync.client import ClientConnection, connect
 
 from tests.conftest import Pages
-from tests.promises import Commands, Console, Programs
-from tests.support import PORT, Server, free_port, read_log, wait_until
-from tests.test_drivers import Board, needs_terminals
+from tests.promises import Commands, Console, Programs, needs_terminals
+from tests.support import PORT, Board, Server, free_port, read_log, wait_until
 
 
 @contextlib.contextmanager

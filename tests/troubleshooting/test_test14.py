@@ -1,0 +1,180 @@
+"""What can go wrong in test14."""
+
+import errno
+import json
+import os
+import re
+import sys
+from collections.abc import Callable
+from datetime import date
+from fractions import Fraction
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.conftest import Pages
+from tests.copies import Copy
+from tests.promises import hear, say
+from tests.readme import Trouble, part_of
+from tests.support import Server, Step, read_log
+from tests.troubleshooting import trouble
+
+NAME = "2026-01-01T00-00-00.000000"
+
+
+def record(server: Server, step: Step, readings: int) -> None:
+    """Record a run of at least so many readings, with a server that has been started, and stop the server."""
+    with step.connect("control") as control:
+        step.ask(control, "START")
+        while hear(control, "logged")["logged"] < readings:
+            pass
+    server.stop()
+
+
+def write_run(copy: Copy, readings: int, rate: int) -> None:
+    """Write the log of a run as a server writes it."""
+    logs = copy.step.folder / "logs"
+    logs.mkdir()
+    rows = (f"{seq},{1767225600 * 10**9 + seq * 10**9 // rate},{seq % 7}\n" for seq in range(1, readings + 1))
+    (logs / f"{NAME}.csv").write_text("".join(["seq,time_ns,x\n", *rows]), encoding="utf-8")
+    info = {"epoch": NAME, "fields": ["x"], "units": ["m"], "rate": rate, "events": []}
+    (logs / f"{NAME}.json").write_text(json.dumps(info), encoding="utf-8")
+
+
+class TestTroubles:
+    step = "test14"
+
+    @trouble("`This is another run:")
+    def test_server_is_started_again(
+        self, start_server: Callable[..., Server], step: Step, pages: Pages, entry: Trouble
+    ) -> None:
+        pages.errors_are_expected = True  # the page looks for the server while there is none
+        first = start_server()
+        page = pages.connect()
+        record(first, step, 1)
+        expect(page.get_by_role("status")).to_contain_text("Trying again…")
+        second = start_server()
+        page.evaluate("() => window.dispatchEvent(new Event('online'))")
+        page.get_by_text("This is another run").wait_for()
+        with step.connect("data") as data:
+            day, _, time = json.loads(data.recv(timeout=10))["run"].partition("T")
+        began = f"{day} {time[:8].replace('-', ':')}"
+        entry.seen_in(page.locator("#notice").inner_text(), **{"2026-11-21 12:04:31": began})
+        # The run before can be chosen.
+        page.get_by_label("Run").select_option(first.log.stem)
+        expect(page.locator("#count")).to_have_text(f"{len(read_log(first.log))} readings")
+        assert "Logging to" not in second.output
+
+    @trouble("`4,000 readings of this run")
+    def test_log_that_somebody_has_shortened(self, copy: Copy, pages: Pages, entry: Trouble) -> None:
+        write_run(copy, 4100, rate=1000)
+        log = copy.step.folder / "logs" / f"{NAME}.csv"
+        server = copy.start()
+        page = pages.connect()
+
+        def choose(readings: int) -> None:
+            expect(page.get_by_role("status")).to_have_text("Connected to localhost")
+            page.get_by_label("Run").select_option(NAME)
+            expect(page.locator("#count")).to_have_text(f"{readings} readings")
+
+        choose(4100)
+        whole = log.read_text(encoding="utf-8")
+        header, *rows = whole.splitlines(keepends=True)
+        log.write_text(header + "".join(rows[4000:]), encoding="utf-8")
+        page.reload()
+        choose(100)
+        entry.seen_in(page.locator("#notice").inner_text())
+        # Nothing is drawn in place of what is gone.
+        assert page.evaluate("() => run.ring.times[0]") == 1767225600 * 10**6 + 4001 * 1000
+        # The file is put back. Its index is closed when the page has gone.
+        page.goto("about:blank")
+        server.wait_for("Bye, client (data)", count=4)
+        log.write_text(whole, encoding="utf-8")
+        log.with_suffix(entry.quotes[-1]).unlink()
+        page.goto(copy.step.url)
+        choose(4100)
+        assert page.locator("#notice").inner_text() == ""
+
+    @trouble("`ERROR: cannot write the log in logs")
+    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can limit the files of a running process")
+    def test_full_disk(self, start_server: Callable[..., Server], step: Step, entry: Trouble) -> None:
+        import resource
+
+        server = start_server("--rate", "100")
+        no_limit = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        with step.connect("control") as control, step.connect("data") as data:
+            say(data, epoch=json.loads(data.recv(timeout=10))["epoch"], have=0)
+            step.ask(control, "START")
+            server.wait_for("Logging to")
+            size = server.log.stat().st_size
+            resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (size + 20, no_limit[1]))
+            while not (error := hear(control, "log_error")["log_error"]):
+                pass
+            # The limit fills a disk for this program alone; the system has another word for that.
+            full, here = os.strerror(errno.ENOSPC), os.strerror(errno.EFBIG)
+            entry.seen_in(error, **{full: here})
+            server.wait_for(error)
+            # Readings go on, and wait in memory.
+            logged = hear(control, "logged")["logged"]
+            while int(hear(data, "lines")["lines"].splitlines()[-1].split(",")[0]) <= logged + 5:
+                pass
+            resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, no_limit)
+            server.wait_for("OK: the log is written again")
+            counts = hear(control, "logged")
+        server.stop()
+        assert counts["lost"] == 0
+        assert len(read_log(server.log)) > logged + 5
+
+    @trouble("`Cannot replay notes.csv:")
+    def test_replay_of_what_is_no_log(self, copy: Copy, entry: Trouble) -> None:
+        copy.write("notes.csv", "what,when\nlunch,12:30\n")
+        server = copy.run("--replay", "notes.csv")
+        assert server.wait_ended() == 1
+        entry.seen_in(server.output)
+        # A log of test5 has no JSON file beside it.
+        copy.write("log.csv", "seq,time_ns,temperature\n1,1767225600000000000,21.5\n")
+        copy.start("--replay", "log.csv")
+
+    @trouble("`Extremes: the minimum and maximum")
+    def test_more_readings_than_pixels(self, copy: Copy, pages: Pages, entry: Trouble) -> None:
+        write_run(copy, 11_000, rate=100)
+        copy.start()
+        page = pages.connect(viewport={"width": 390, "height": 600})
+        page.get_by_label("Run").select_option(NAME)
+        resolution = page.locator("#resolution")
+        expect(resolution).to_contain_text("Extremes:", timeout=20_000)
+        # As many as at 1000 readings a second, divided by ten.
+        entry.seen_in(resolution.inner_text(), **{"524 readings": "52 readings"})
+        page.get_by_role("figure", name="Live plot").focus()
+        for _ in range(8):
+            page.keyboard.press("+")
+        expect(resolution).to_have_text("Every reading is shown.")
+
+    @trouble("A spreadsheet shows `1.76723E+18`")
+    def test_time_in_a_spreadsheet(
+        self, start_server: Callable[..., Server], step: Step, entry: Trouble
+    ) -> None:
+        # The README's own time, shown in a cell as spreadsheets show what is too long for it.
+        (shown,) = set(re.findall(r"\d,(\d{19}),", part_of("test14", "How it works")))
+        entry.seen_in(f"{float(shown):.5E}")
+        (formula,) = re.findall(r"`=(.*?)`", part_of("test14", "How it works"))
+        per_day, *start = map(int, re.fullmatch(r"B2/(\d+)\+DATE\((\d+),(\d+),(\d+)\)", formula).groups())
+        # A spreadsheet's date is a number of days; since 1900, it counts from this day.
+        first_day = (date(*start) - date(1899, 12, 30)).days
+        server = start_server("--rate", "1000")
+        record(server, step, 100)
+        for time_ns in [int(shown), *(int(row["time_ns"]) for row in read_log(server.log))]:
+            # What it keeps: fifteen digits, as a floating-point number of double precision.
+            cell = float(f"{time_ns:.14e}")
+            result = cell / per_day + first_day
+            exact = Fraction(time_ns, 86_400 * 10**9) + first_day
+            assert abs(Fraction(result) - exact) * 86_400 * 10**6 <= 10, "more than ten microseconds off"
+
+    @trouble("The list under *Run* is missing")
+    def test_page_from_a_file(self, server: Server, step: Step, pages: Pages, entry: Trouble) -> None:
+        page = pages.connect((step.folder / "client.html").as_uri())
+        expect(page.get_by_role("button", name="Start")).to_be_enabled()
+        expect(page.get_by_label("Run")).to_be_hidden()
+        page.goto(re.search(r"http\S+/", entry.why)[0])
+        expect(page.get_by_label("Run")).to_be_visible()
+        expect(page.get_by_role("status")).to_have_text("Connected to localhost")
