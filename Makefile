@@ -3,12 +3,13 @@
 # make soak        the proof of test14, for as long as one likes: make soak SECONDS=3600
 # make bench       measures the speed, with the rivals in the same run
 # make screenshots takes the README's pictures afresh
+# make site        makes the README a small static site, in build/site/
 
 PYTHON ?= python3
 SECONDS := 60
 BIN := .venv/bin
 
-.PHONY: dashboard test soak bench screenshots clean
+.PHONY: dashboard test soak bench screenshots site clean
 
 dashboard: .venv/installed
 	cd test9 && ../$(BIN)/python server.py
@@ -31,8 +32,11 @@ screenshots: .venv/installed-test
 	$(BIN)/python -m tests.browser
 	$(BIN)/python -m tests.screenshots
 
+site: .venv/installed-test
+	$(BIN)/python -m tests.site
+
 clean:
-	rm -rf .venv *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -40,7 +44,7 @@ clean:
 	touch $@
 
 .venv/installed-test: .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[plotly,serial,test]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[plotly,serial,site,test]"
 	touch $@
 
 .venv/installed-bench: .venv/installed-test

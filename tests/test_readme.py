@@ -36,6 +36,7 @@ NOT_RUN = {
     "make bench": "it takes minutes, installs the rivals, and measures nothing while tests run beside it",
     "make soak": "it takes a minute; test_soak.py runs the same for a quarter of one",
     "make screenshots": "it takes minutes, and overwrites the pictures that are checked here",
+    "make site": "test_site.py makes the same with the command that make runs",
     "make clean": "it removes the environment in which this test runs",
     "python3 -m venv .venv": "make test has just done so",
     ". .venv/bin/activate": "likewise",
