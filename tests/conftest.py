@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from tests.browser import LAUNCH_ARGS, find_browser
-from tests.support import ROOT, Server, Step, free_port, wait_until
+from tests.support import ROOT, Board, Server, Step, free_port, wait_until
 
 # Busy machines need more than Playwright's own 5 s now and then.
 expect.set_options(timeout=10_000)
@@ -113,6 +113,15 @@ def copied_folder(step: Step, tmp_path: Path) -> Path:
     shutil.copytree(step.folder, folder, ignore=shutil.ignore_patterns("logs"))
     shutil.copytree(ROOT / "common" / "static", tmp_path / "common" / "static")
     return folder
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Iterator[Board]:
+    """A microcontroller that is plugged in."""
+    board = Board(tmp_path / "ttyUSB0")
+    board.plug_in()
+    yield board
+    board.unplug()
 
 
 class Pages:

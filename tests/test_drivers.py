@@ -297,13 +297,6 @@ def read_failure(readings: Iterator) -> str:
 @needs_terminals
 class TestSerialPort:
     @pytest.fixture
-    def board(self, tmp_path: Path) -> Iterator[Board]:
-        board = Board(tmp_path / "ttyUSB0")
-        board.plug_in()
-        yield board
-        board.unplug()
-
-    @pytest.fixture
     def port(self, board: Board) -> SerialPort:
         return SerialPort(str(board.path), 115200)
 

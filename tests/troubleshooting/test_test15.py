@@ -8,8 +8,7 @@ import socket
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from websockets.sync.client import ClientConnection
@@ -29,13 +28,6 @@ AS_ANYBODY = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
 
 class TestTroubles:
     step = "test15"
-
-    @pytest.fixture
-    def board(self, tmp_path: Path) -> Iterator[Board]:
-        board = Board(tmp_path / "ttyUSB0")
-        board.plug_in()
-        yield board
-        board.unplug()
 
     def send_until_readings_arrive(self, board: Board, server: Server) -> None:
         def sent() -> bool:
