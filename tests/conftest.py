@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect
 
 from tests.browser import LAUNCH_ARGS, find_browser
 from tests.support import ROOT, Board, Server, Step, free_port, wait_until
@@ -141,9 +141,7 @@ class Pages:
             context = self.contexts[str(options)] = self.browser.new_context(**options)
             context.add_init_script(REMEMBER_PLOTS)
             context.on("weberror", lambda error: self.errors.append(str(error.error)))
-            context.on(
-                "console", lambda message: message.type == "error" and self.errors.append(message.text)
-            )
+            context.on("console", self._note)
         page = self.contexts[str(options)].new_page()
         page.set_default_timeout(10_000)
         page.goto(url or self.step.url)
@@ -163,6 +161,10 @@ class Pages:
         button = page.get_by_role("button", name=name, exact=True)
         expect(button, f"{self.step.name}/client.html: no button {name!r}").to_be_visible()
         return button
+
+    def _note(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.errors.append(f"{message.text} ({message.location['url']})")
 
     def close(self) -> None:
         """Close all pages."""

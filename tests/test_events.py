@@ -747,9 +747,9 @@ class TestEventSocket:
         }"""
         says = '"echo" was not sent: there is no connection.'
         assert page.evaluate(early, True) == [False, [says]]
-        assert says not in pages.errors
+        assert says not in "".join(pages.errors)
         assert page.evaluate(early, False) == [False, []]
-        wait_until(lambda: says in pages.errors, "an error without a listener goes to the console")
+        wait_until(lambda: says in "".join(pages.errors), "an error without a listener goes to the console")
         too_long = "() => socket.send('echo', 'x'.repeat(EventSocket.MAX_MESSAGE))"
         assert page.evaluate(too_long) is False
         assert wait_for_events(page, "error")[-1]["data"] == (

@@ -114,6 +114,7 @@ class TestTroubles:
             assert copy.step.ask(control, "START") == "OK: started"
         page.reload()
         expect(page.get_by_role("heading", level=1)).to_have_text("My dashboard")
+        pages.close()  # which may still be fetching its icon
         server.kill()
         copy.start()
         with copy.step.connect() as control:
