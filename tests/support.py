@@ -46,12 +46,15 @@ def wait_until(condition: Callable[[], object], what: str, timeout: float = 10) 
 
 
 def run(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine in a thread of its own, because Playwright keeps an event loop in the tests' thread."""
+    """Run a coroutine in a thread of its own, because Playwright keeps an event loop in the tests' thread.
+
+    What takes over two minutes is ended with a TimeoutError, whose traceback says where it was.
+    """
     errors: list[BaseException] = []
 
     def target() -> None:
         try:
-            asyncio.run(coroutine)
+            asyncio.run(asyncio.wait_for(coroutine, 120))
         except BaseException as error:
             errors.append(error)
 

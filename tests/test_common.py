@@ -192,7 +192,8 @@ class TestReadings:
             started = time.monotonic()
             for seq in range(2, 12):
                 assert (await anext(source))[0] == seq
-            assert time.monotonic() - started > 0.08
+            # Made up for, all would be there at once; on a busy machine the first may have been late.
+            assert time.monotonic() - started > 0.03
 
         run(check())
 

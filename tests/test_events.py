@@ -452,7 +452,7 @@ class TestSending:
             server.send_all("tick", [number, text])
             longest = max(longest, time.monotonic() - started)
         server.send_all("last")
-        assert longest < 2
+        assert longest < 10
         for other in others:
             received = bytearray()
             while b'"last"' not in received:
@@ -546,7 +546,7 @@ class TestRunning:
             assert inside.wait(10)
             started = time.monotonic()
             server.close()
-            assert time.monotonic() - started < 2
+            assert time.monotonic() - started < 10
             assert close_of(page).code == 1001
         assert server.client_count == 0
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import itertools
 import json
 import math
 import random
@@ -534,15 +533,19 @@ class TestReplay:
         other = Replay(path, 10)
         assert replay.epoch != other.epoch
         other.close()
+        begin = time.monotonic()
         seen = play(replay)
         assert [seq for seq, _ in seen] == [5, 6, 7, 8]
-        steps = [after - before for (_, before), (_, after) in itertools.pairwise(seen)]
-        assert steps == pytest.approx([0.1, 0.2, 0.3], abs=0.08)
+        # None comes too early; a busy machine may see one late, but not as late as without the speed.
+        for (_, at), due in zip(seen, [0, 0.1, 0.3, 0.6], strict=True):
+            assert due <= at - begin < due + 2
         assert replay.logged == 4
         replay.close()
 
     def test_stop_and_start(self, path: Path) -> None:
-        write_log(path, [(i, START_NS + i * 10**8, [1.0, 2.0]) for i in range(1, 21)])
+        # After the sixth reading nothing comes for long, in which the replay is stopped.
+        seconds = [i / 10 + (60 if i > 6 else 0) for i in range(1, 21)]
+        write_log(path, [(i, START_NS + int(s * 1e9), [1.0, 2.0]) for i, s in enumerate(seconds, 1)])
         replay = Replay(path, 10)
         stopped: list[float] = []
 
@@ -557,10 +560,11 @@ class TestReplay:
             await asyncio.sleep(0.1)
             assert (replay.now_ns(), replay.head) == (clock, head)
             stopped.append(head)
+            replay.speed = 1000
             running.set()
 
         assert [seq for seq, _ in play(replay, follow, running=False)] == list(range(1, 21))
-        assert 5 < stopped[0] < 20
+        assert stopped == [6]
         replay.close()
 
     def test_as_fast_as_it_goes(self, path: Path) -> None:
@@ -831,5 +835,5 @@ class TestDownloads:
         client.recv(1000)
         begin = time.monotonic()
         site.__exit__()
-        assert time.monotonic() - begin < 2
+        assert time.monotonic() - begin < 10, "it waits as for a client that takes nothing"
         assert len(rest_of(client)) < self.SIZE

@@ -575,12 +575,12 @@ class TestStep14(Console, Commands, Programs):
         expect(page.locator("#count")).to_have_text(f"{len(rows)} readings")
         page.get_by_label("Run").select_option("This run")
         expect(page.locator("#count")).to_have_text("0 readings")
-        pages.command(page, "START")
         began = time.monotonic()
+        pages.command(page, "START")
         expect(page.locator("#count")).to_have_text(f"{len(rows)} readings")
         took = time.monotonic() - began
         recorded = (rows[-1][0] - rows[0][0]) / 1e6
-        assert took > recorded / 2 - 0.2, "no faster than it was asked for"
+        assert took > recorded / 2, "no faster than it was asked for"
         assert page.evaluate(ROWS) == rows
         expect(page.get_by_role("button", name="Start", exact=True)).to_be_enabled()
         pages.command(page, "START")
