@@ -13,7 +13,6 @@ import select
 import shutil
 import signal
 import socket
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -531,16 +530,19 @@ class Shared:
         return [row[1:] for row in page.evaluate(DRAWN)]
 
     def test_default_rate_and_every_fourth_reading(self, server: Server, step: Step) -> None:
+        def steady_second() -> bool:
+            # On a busy machine a reading may be late, and the next ones follow it faster.
+            times = [row["time_ns"] / 1e9 for row in read_log(server.log, torn=True)]
+            return any(0.8 < after - before < 1.2 for before, after in zip(times, times[20:], strict=False))
+
         with step.connect("data") as data, step.connect("control") as control:
             server.wait_for("Hello, client", count=2)
             step.ask(control, "START")
             received = [step.values(data.recv(timeout=10)) for _ in range(6)]
+            wait_until(steady_second, "20 readings a second")
             step.ask(control, "STOP")
         rows = read_log(server.log)
         assert [list(row.values())[2:] for row in rows[: 6 * 4 : 4]] == received
-        times = [row["time_ns"] / 1e9 for row in rows]
-        steps = [after - before for before, after in itertools.pairwise(times)]
-        assert statistics.median(steps) == pytest.approx(1 / 20, rel=0.4), "20 readings a second"
 
     def test_each_run_has_a_log_of_its_own(self, start_server: Callable[..., Server], step: Step) -> None:
         contents = {}
