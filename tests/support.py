@@ -6,6 +6,7 @@ import csv
 import itertools
 import json
 import os
+import select
 import signal
 import socket
 import struct
@@ -83,7 +84,9 @@ class Server:
         **how: object,
     ) -> None:
         self.folder = folder
-        self.lines: list[str] = []
+        self._printed = bytearray()
+        self._at_end = False
+        self._lock = threading.Lock()
         for_tests = {
             "PYTHONUNBUFFERED": "1",
             "PYTHONIOENCODING": "utf-8",
@@ -105,8 +108,33 @@ class Server:
         self._reader.start()
 
     def _read(self) -> None:
-        for line in self.process.stdout:
-            self.lines.append(line.rstrip("\n"))
+        """Take what is printed as it comes, because a full pipe would hold up the server."""
+        while not self._at_end:
+            if sys.platform != "win32":
+                select.select([self.process.stdout], [], [])
+            with self._lock:
+                self._take()
+
+    def _take(self) -> None:
+        pipe = self.process.stdout
+        if self._at_end or (sys.platform != "win32" and not select.select([pipe], [], [], 0)[0]):
+            return  # the other thread has taken it
+        taken = os.read(pipe.fileno(), 2**20)
+        self._printed += taken
+        self._at_end = not taken
+
+    @property
+    def lines(self) -> list[str]:
+        """What the server has printed up to now, whether or not the thread has come to it.
+
+        On Windows, where nobody can tell whether a pipe is empty, the last of it may be missing.
+        """
+        if sys.platform != "win32" and not self.process.stdout.closed:
+            with self._lock:
+                self._take()
+        text = self._printed.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+        *lines, rest = text.split("\n")
+        return [*lines, rest] if rest and self._at_end else lines
 
     @property
     def log(self) -> Path:
@@ -131,7 +159,7 @@ class Server:
         """Wait until `text` has been printed in `count` lines."""
 
         def printed() -> bool:
-            return sum(text in line for line in list(self.lines)) >= count
+            return sum(text in line for line in self.lines) >= count
 
         try:
             wait_until(lambda: printed() or self.process.poll() is not None, f"{text!r} printed", timeout)

@@ -511,9 +511,9 @@ def play(
         have = replay.head
         while not (replay.over and have == replay.head):
             await asyncio.wait_for(replay.more_than(have), 10)
-            now = time.monotonic()
             while have < replay.head:
                 piece = await replay.piece(have)
+                now = time.monotonic()
                 seen.extend((seq, now) for seq in range(have + 1, piece.last + 1))
                 have = piece.last
         await asyncio.wait_for(playing, 10)
