@@ -8,7 +8,7 @@ LIST = Path(__file__).with_name("steps.toml")
 
 
 class MistakeError(Exception):
-    """A mistake in the list, and where."""
+    """A mistake in the list, or in the README, and where."""
 
 
 @dataclass(frozen=True)

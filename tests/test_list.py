@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.readme import OF_STEP, README, SECTIONS, part_of, plain, without_links
-from tests.steps import LISTED, STEPS
+from tests.steps import LISTED, STEPS, anchor
 from tests.support import ROOT
 
 TESTS = ROOT / "tests"
@@ -144,7 +144,7 @@ def prose() -> str:
     text = re.sub(r"^( *)```.*?^ *```$", "", text, flags=re.M | re.S)
     text = re.sub(r"`[^`]*`", "`…`", text)
     text = re.sub(r"!\[[^]]*\]\([^)]*\)", "", text)
-    words = "|".join(word.lower().replace(" ", "-") for word in GLOSSARY)
+    words = "|".join(map(anchor, GLOSSARY))
     text = re.sub(rf"\]\((?!#(?:{words})\))[^)]*\)", "]", text)
     return plain(re.sub(r"^#.*$|^\|.*$|^\[.*→\].*$", "", text, flags=re.M))
 
@@ -155,7 +155,7 @@ def test_a_word_of_the_glossary_is_linked_where_it_first_appears(word: str) -> N
     first = re.search(rf"\b{word}(?:s|ing)?\b", prose(), flags=flags)
     assert first, f"README, Glossary: the word {word!r} is explained, but never used"
     around = prose()[max(0, first.start() - 80) : first.end() + 80]
-    link = re.escape(f"](#{word.lower().replace(' ', '-')})")
+    link = re.escape(f"](#{anchor(word)})")
     linked = re.compile(rf"\[[^][]*\b{re.escape(first[0])}[^][]*{link}")
     assert any(match.start() <= first.start() < match.end() for match in linked.finditer(prose())), (
         f"README: {word!r} appears for the first time in …{around}…; link it from there to the glossary"

@@ -18,7 +18,7 @@ from playwright.sync_api import expect
 from tests.conftest import Pages
 from tests.promises import wait_for_readings
 from tests.readme import HEADINGS, OF_STEP, README, SECTIONS, fences, part_of, plain, troubles
-from tests.steps import LISTED, STEPS
+from tests.steps import LISTED, STEPS, anchor
 from tests.support import PORT, ROOT, Server, Step, wait_until
 
 COMMANDS = [block.strip() for block in fences(README, "sh")]
@@ -244,10 +244,7 @@ def test_what_a_reader_presses_is_in_the_page(step: str) -> None:
 
 
 def test_pictures_and_links_exist() -> None:
-    anchors = {
-        re.sub(r"[^\w -]", "", heading).strip().replace(" ", "-").lower()
-        for heading in re.findall(r"^#+ (.*)$", README, flags=re.M)
-    }
+    anchors = set(map(anchor, re.findall(r"^#+ (.*)$", README, flags=re.M)))
     links = re.findall(r"\]\(([^)\s]+)\)", README)
     assert len(links) > 40
     for link in links:

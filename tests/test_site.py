@@ -17,8 +17,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.readme import README, SECTIONS
-from tests.site.pages import STEP_FILES, Book, MistakeError, headings_in, page_name
-from tests.steps import LISTED, STEPS
+from tests.site.pages import STEP_FILES, Book, headings_in, page_name
+from tests.steps import LISTED, STEPS, MistakeError
 from tests.support import ROOT, wait_until
 
 DESKTOP, PHONE = {"width": 1400, "height": 900}, {"width": 390, "height": 844}

@@ -8,7 +8,8 @@ from pathlib import Path
 from sphinx.cmd.build import build_main
 
 from tests.readme import README
-from tests.site.pages import Book, MistakeError
+from tests.site.pages import Book
+from tests.steps import MistakeError
 from tests.support import ROOT
 
 

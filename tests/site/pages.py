@@ -10,7 +10,7 @@ from pygments.lexers import get_lexer_for_filename
 from pygments.util import ClassNotFound
 
 from tests.readme import README, sections
-from tests.steps import LISTED, anchor
+from tests.steps import LISTED, MistakeError, anchor
 from tests.support import ROOT
 
 STEP_FILES = ("server.py", "client.html")
@@ -23,10 +23,6 @@ MARKDOWN = re.compile(
 FENCE = "`" * 8
 # No contents at the side.
 NO_CONTENTS = "---\nhide-toc: true\n---\n"
-
-
-class MistakeError(Exception):
-    """A mistake in the README, and where."""
 
 
 class Book:

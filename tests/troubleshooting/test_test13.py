@@ -32,6 +32,14 @@ def run_sensor(copy: Copy, *changes: tuple[str, str]) -> Server:
 PRINT_ANSWER = ("time.sleep(0.5)", "print(server.recv(1000).decode())\n        break")
 
 
+def answer_to(copy: Copy, timestamp: str) -> str:
+    """Return what the server answers to a reading with such a timestamp."""
+    copy.start("--listen-tcp", FEED)
+    feed = run_sensor(copy, ("time.time()", timestamp), PRINT_ANSWER)
+    feed.wait_for("error")
+    return feed.output
+
+
 class TestTroubles:
     step = "test13"
 
@@ -56,17 +64,13 @@ class TestTroubles:
 
     @trouble('`{"error": "the timestamp 1795242798123 has to be in seconds')
     def test_milliseconds(self, copy: Copy, entry: Trouble) -> None:
-        copy.start("--listen-tcp", FEED)
-        feed = run_sensor(copy, ("time.time()", "time.time() * 1000"), PRINT_ANSWER)
-        feed.wait_for("error")
-        entry.seen_in(feed.output, **{"1795242798123": "…", "1795242798.1": "…"})
+        answer = answer_to(copy, "time.time() * 1000")
+        entry.seen_in(answer, **{"1795242798123": "…", "1795242798.1": "…"})
 
     @trouble('`{"error": "the timestamp 1795246398.1 is ahead')
     def test_local_time(self, copy: Copy, entry: Trouble) -> None:
-        copy.start("--listen-tcp", FEED)
-        feed = run_sensor(copy, ("time.time()", "time.time() + 3600"), PRINT_ANSWER)
-        feed.wait_for("error")
-        entry.seen_in(feed.output, **{"1795246398.1": "…", "1795242798.1": "…"})
+        answer = answer_to(copy, "time.time() + 3600")
+        entry.seen_in(answer, **{"1795246398.1": "…", "1795242798.1": "…"})
 
     @trouble("All sensors of a real feed are `silent since`")
     def test_seldom(self, copy: Copy, pages: Pages, entry: Trouble) -> None:
