@@ -1,37 +1,68 @@
-"""Readings from lines of text, in whatever form microcontrollers and programs print them."""
+"""What a line of text says: numbers, names and units, in whatever form microcontrollers and programs print them.
+
+Whatever stands in a line is used, or is passed over by a rule that `parse_line` states and its caller counts, or
+the line is refused as a whole, in words. No pattern here takes more than a time in proportion to the line.
+"""
 
 import json
 import math
 import re
 import time
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
-# How long a line may be, in bytes, and how many fields a sensor may have.
-MAX_LINE = 4096
-MAX_FIELDS = 50
-
-# How long names are collected where they come one by one, and how long single values are waited for that
-# belong to one reading, in seconds.
-LEARN = 1.0
-QUIET = 0.02
+# How long a line may be, in bytes, and how many fields a sensor may have: a spectrometer has a thousand.
+MAX_LINE = 2**16
+MAX_FIELDS = 4096
+# Of a stream that has not ended any line yet, so many bytes or seconds are enough to say so.
+ENDLESS_BYTES, ENDLESS_SECONDS = 4096, 5.0
 
 # The log and the messages to pages have these of their own.
 RESERVED = {"seq", "time", "time_ns"}
 
-# How programs and microcontrollers print what is not a number; in a line of such, these are not names.
-NOT_NUMBERS = {"nan", "inf", "infinity", "ovf"}
+# What stands where a number is missing. Case does not count.
+MISSING = {"", "nan", "inf", "infinity", "ovf", "overflow", "ol", "n/a", "na", "null", "none", "nil", "err"}
+MISSING |= {"error", "fail", "failed", "invalid", "undefined", "-", "--", "---", "?", "#n/a", "-nan", "+nan"}
+MISSING |= {"-inf", "+inf", "-infinity", "-1.#ind", "1.#qnan", "1.#inf", "-1.#inf"}
 
-NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
+HEX = re.compile(r"(?<!\w)0[xX][0-9a-fA-F]")
 # A name has no comma, quotation mark or colon, so it can stand in a header.
-NAME = r"\w[\w .\-/%#*+°()\[\]]{0,39}?"
-IS_NUMBER = re.compile(NUMBER, re.ASCII)
-IS_NAME = re.compile(NAME)
-# A column's name in a header, with or without its unit: x, x (m/s²), x [m/s²]
-COLUMN = re.compile(r"([^\W\d][\w .\-/%#*+°]{0,39}?)\s*(?:\(([^()]{0,20})\)|\[([^\[\]]{0,20})\])?")
-# name:value, name:time:value, name:time:value;time:value, each with or without §unit.
-POINT = rf"(?:{NUMBER}\s*:\s*)?{NUMBER}"
-PAIR = re.compile(rf"\s*({NAME})\s*:\s*({POINT}(?:;{POINT})*)\s*(?:§([^|,;:]{{0,20}}))?(?:[,\t ]+|$)")
+NAME = re.compile(r"\w[\w .\-/%#*+°()\[\]]{0,79}")
+# A column's name in a header, or a label, with or without its unit: x, x (m/s²), x [m/s²]
+COLUMN = re.compile(r"([^(\[\])]{1,80})(?:\(([^()]{0,20})\)|\[([^\[\]]{0,20})\])")
+COLOUR = re.compile(r"\x1b\[[\d;]*m")
+
+# Dates and clocks, as loggers put them at the beginning of a line.
+MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+DATE = (
+    r"(?:\d{4}[-/.]\d\d?[-/.]\d\d?|\d\d?[-/.]\d\d?[-/.]\d{4}|"
+    rf"(?:[A-Z][a-z][a-z],? )?(?:{MONTH} {{1,2}}\d\d?|\d\d? {MONTH})(?:,? \d{{4}}(?!:))?)"
+)
+CLOCK = r"\d\d?:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?: ?[AP]M)?(?: ?(?:Z|UTC|GMT)| ?[-+]\d\d:?\d\d)?(?: \d{4}(?!\d))?"
+MOMENT = rf"(?:{DATE}(?:(?:T|,? ){CLOCK})?|{CLOCK})"
+IS_MOMENT = re.compile(MOMENT, re.ASCII)
+# What may stand between a moment and what was logged then. A minus sign belongs to a number.
+BETWEEN = r"(?:[ \t]*(?:->|-(?=[ \t])|>|:(?=[ \t])))?[ \t]*"
+STAMP = re.compile(rf"(?:\[ ?{MOMENT} ?\]|\({MOMENT}\)|{MOMENT}(?=[\s,;|>]|->|: |$)){BETWEEN}", re.ASCII)
+# A level and milliseconds, as ESP-IDF logs them; and what stands in brackets before a name.
+LEVEL_AND_TIME = re.compile(rf"[EWIDV] \((?:\d{{1,12}}|{CLOCK})\)[ \t]+", re.ASCII)
+IN_BRACKETS = re.compile(r"\[ {0,8}[^\s\[\],;]{1,60} ?\]:?[ \t]*(?=[\[\w])", re.ASCII)
+LEVEL = re.compile(r"\[?(?:TRACE|DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|CRITICAL|FATAL)\]?(?:: ?| - |[ \t]+)")
+
+# What Teleplot knows behind a bar.
+FLAGS = {"", "g", "t", "np", "xy", "clr", "o", "rt"}
+
+# Units that may stand behind a number without a sign that says so. With a prefix or without:
+PREFIXED = {"m", "g", "s", "A", "V", "W", "Hz", "Pa", "J", "N", "K", "T", "H", "L", "l", "Ω", "ohm", "lx", "eV"}
+PREFIXED |= {"bar", "rad", "B", "Wh", "Ah", "VA", "VAr", "var", "S", "Sv", "Bq", "mol", "sps", "bps", "C", "F"}
+UNITS = {f"{prefix}{unit}" for unit in PREFIXED for prefix in ["", *"nuµμmcdhkMG"]}
+UNITS |= {"%", "‰", "°", "º", "%RH", "RH", "deg", "degC", "degF", "degs", "degrees", "lux", "lm", "cd", "min", "h"}
+UNITS |= {"sec", "hr", "d", "dB", "dBm", "dBA", "dBi", "rpm", "RPM", "ppm", "ppb", "ppt", "pH", "psi", "atm", "Torr"}
+UNITS |= {"inHg", "mmHg", "in", "ft", "mi", "mph", "kn", "knots", "kmh", "kph", "px", "bpm", "BPM", "Gs", "G", "gauss"}
+UNITS |= {"dps", "cnt", "counts", "LSB", "mAh", "kWh", "Ohm", "Ohms", "ohms", "kOhm", "MOhm", "bit", "bits", "bytes"}
+# The parts of m/s^2, µg/m³ and kg·m2, each with its power.
+PART = re.compile(r"(?:[*°º]?[^\W\d_]{1,8}|%(?:RH)?|[‰°º1])(?:\^?-?\d|[²³⁻¹]{1,2})?")
 
 
 class Garbled(ValueError):
@@ -43,115 +74,466 @@ class Value(NamedTuple):
 
     Attributes:
         name: of the field; "" in a line of bare numbers.
-        number: None in a line of names.
+        number: None where there is none.
         unit: "" if the line says nothing of it.
+        text: what stands there, if it is no number.
+        is_missing: whether what stands there says that a number is missing. Other text is no field.
+        time_ms: when the sender took it, by its own clock in milliseconds; None if it does not say so.
     """
 
     name: str
     number: float | None
     unit: str = ""
+    text: str = ""
+    is_missing: bool = False
+    time_ms: float | None = None
 
 
-def parse_line(text: str) -> list[Value]:
-    """Return the values in a line. These are understood:
+class Line(NamedTuple):
+    """What a line says.
 
-    - numbers, separated by commas, semicolons, tabs or spaces: `0.12,-0.08,9.79`;
-    - names, as in the header of a CSV file: `x (m/s²),y (m/s²),z (m/s²)`;
-    - JSON, an object or a list of numbers: `{"x": 0.12, "y": -0.08}`; null is no value;
-    - names and numbers, as Arduino's serial plotter takes them: `x:0.12,y:-0.08`, or with tabs or spaces;
-    - what Teleplot takes: `x:0.12`, `x:1627551892437:0.12`, `x:0.12§m/s²|np`, `x:1;2;3`, also after a `>`.
-      Its times are passed over, because a reading's time is that of its arrival; so are its texts, its shapes
-      and its X-Y points.
+    Attributes:
+        values: in the order of the line.
+        is_header: whether it names the columns of lines that follow.
+        is_open: whether a separator stands behind the last value.
+        has_names: whether its values have names.
+    """
+
+    values: list[Value]
+    is_header: bool = False
+    is_open: bool = False
+    has_names: bool = False
+
+
+def parse_line(text: str) -> Line:
+    """Return what a line says. These are understood:
+
+    - numbers, separated by commas, semicolons, tabs, bars or spaces: `0.12,-0.08,9.79`, also in brackets;
+    - names, as in the header of a CSV file: `x (m/s²),y (m/s²),z (m/s²)`. A header is made like one: it has
+      several columns, between commas or the like, or in line with spaces; or one with a unit in brackets;
+    - JSON, an object or a list: `{"x": 0.12, "y": -0.08}`. The members of an object in it are named by their
+      path, as in `DS18B20.Temperature`, and so are those of a list, counted from 0;
+    - names and numbers, as Arduino's serial plotter takes them: `x:0.12,y:-0.08`, or with `=`, and with any of
+      those separators. Further numbers without a name of their own are those of `x 2`, `x 3`;
+    - what Teleplot takes: `x:0.12`, `x:1627551892437:0.12`, `x:0.12§m/s²|np`, `x:1;2;3`, also after a `>`. Its
+      texts, its shapes and its X-Y points are passed over.
+
+    A unit may stand behind a number. A date, a clock or a logger's level at the beginning of a line is neither a
+    name nor a value; nor is a number before the first name. What is no number (`nan`, `ovf`, nothing, text) is no
+    value in its field; the others count.
 
     Args:
         text: one line, with or without its end.
 
     Returns:
-        The values in the order of the line; none for an empty line, and for one that is passed over.
+        What it says; no values for an empty line, and for one that is passed over.
 
     Raises:
-        Garbled: if the line is none of these, or has a number that is infinite or not a number.
+        Garbled: if the line is none of these, or has no number, or could mean more than one thing.
     """
-    text = text.strip()
     if len(text) > MAX_LINE:
         raise Garbled(f"a line of more than {MAX_LINE} bytes")
-    if text.startswith(("{", "[")):
-        return _parse_json(text)
+    text = COLOUR.sub("", text).replace("\xa0", " ").strip("\ufeff \t\r\n")
+    if not text.replace("\t", " ").isprintable():
+        raise Garbled(f"not text: {text[:60]!r}")
+    if text.startswith(("{", "[")) and (line := _parse_json(text)):
+        return line
     telegram = text.removeprefix(">")
     if telegram != text and re.match(r"\d*:", telegram):
-        return []  # a message for Teleplot's console
-    telegram, _, flags = telegram.partition("|")
-    if telegram == "3D" or (":" in telegram and {"t", "xy"} & set(flags.split(","))):
-        return []
-    if ":" in telegram:
-        return _parse_pairs(telegram, text)
-    # With semicolons a comma may be a decimal point; such a number is refused, not taken for two.
-    separator = next((character for character in ";,\t" if character in text), None)
-    cells = [cell.strip() for cell in text.split(separator)]
-    if all(IS_NUMBER.fullmatch(cell) for cell in cells):
-        return [Value("", _finite(cell, text)) for cell in cells]
-    columns = [COLUMN.fullmatch(cell) for cell in cells]
-    if not all(columns) or any(IS_NUMBER.fullmatch(cell) for cell in cells):
+        return Line([])  # a message for Teleplot's console
+    telegram, flags = _split_flags(telegram)
+    if telegram.startswith("3D|") or (":" in telegram and flags & {"t", "xy"}):
+        return Line([])
+    if HEX.search(telegram):
+        raise Garbled(f"a hexadecimal number in {text[:60]!r}")
+    logged = _without_stamp(telegram)
+    values = _parse_labelled(logged, text)
+    if values is not None:
+        line = Line(values, has_names=True)
+    else:
+        # Without names, a stamp is a column of its own where a separator stands behind it.
+        line = _parse_bare(telegram if logged[:1] in (",", ";", "\t", "|") else logged, text)
+    if not line.is_header and line.values and all(value.number is None for value in line.values):
         raise _not_a_reading(text)
-    header = [Value(_name(match[1], text), None, (match[2] or match[3] or "").strip()) for match in columns]
-    if len({value.name for value in header}) < len(header):
-        raise Garbled(f"a name comes twice in {text[:60]!r}")
-    return header
-
-
-def _parse_pairs(telegram: str, text: str) -> list[Value]:
-    values = []
-    position = 0
-    while position < len(telegram):
-        match = PAIR.match(telegram, position)
-        if not match:
-            raise _not_a_reading(text)
-        name, points, unit = match.groups()
-        for point in points.split(";"):
-            number = _finite(point.rpartition(":")[2], text)
-            values.append(Value(_name(name, text), number, (unit or "").strip()))
-        position = match.end()
-    return values
-
-
-def _parse_json(text: str) -> list[Value]:
-    try:
-        message = json.loads(text)
-    except (ValueError, RecursionError):
-        raise _not_a_reading(text) from None
-    if isinstance(message, dict):
-        # A value of null is left out, as if the object did not have it.
-        return [Value(_name(name, text), _number(n, text)) for name, n in message.items() if n is not None]
-    return [Value("", _number(number, text)) for number in message]
-
-
-def _number(value: object, text: str) -> float:
-    """Return the finite number in a JSON message; the line is for the message, if it is none."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise _not_a_reading(text)
-    return _finite(value, text)
-
-
-def _finite(value: float | str, text: str) -> float:
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise Garbled(f"not a finite number in {text[:60]!r}")
-    return number
-
-
-def _name(name: str, text: str) -> str:
-    name = name.strip()
-    has_letter = any(character.isalpha() or character == "_" for character in name)
-    if not IS_NAME.fullmatch(name) or not has_letter or name.lower() in NOT_NUMBERS:
-        raise _not_a_reading(text)
-    return f"sensor_{name}" if name in RESERVED else name
+    return line
 
 
 def _not_a_reading(text: str) -> Garbled:
     return Garbled(f"not a reading: {text[:60]!r}")
+
+
+def _split_flags(text: str) -> tuple[str, set[str]]:
+    """Return the text without Teleplot's flags, and these; a bar that has others behind it is a separator."""
+    telegram, bar, flags = text.rpartition("|")
+    found = {flag.strip() for flag in flags.split(",")}
+    return (telegram, found) if bar and ":" in telegram and found <= FLAGS else (text, set())
+
+
+def _without_stamp(text: str) -> str:
+    """Return what a logger was given: without the date, the clock and the level that it has put before it."""
+    for _ in range(4):
+        match = STAMP.match(text) or LEVEL_AND_TIME.match(text)
+        if not match and (":" in text or "=" in text):
+            match = IN_BRACKETS.match(text)
+        if not match:
+            break
+        text = text[match.end() :]
+        if level := LEVEL.match(text):
+            text = text[level.end() :]
+    return text
+
+
+# Numbers and their units
+
+
+def _cell(text: str) -> Value:
+    """Return what stands in one place: a number with or without its unit, or what is none."""
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        text = text[1:-1].strip()
+    match = NUMBER.match(text)
+    if match:
+        unit, sign, behind = text[match.end() :].strip().partition("§")
+        unit = behind.strip() if sign and not unit else unit
+        if (not unit or sign or is_unit(unit)) and len(unit) <= 20:
+            number = _finite(match[0])
+            return Value("", number, unit, "" if number is not None else text, number is None)
+    bare = text.lower().strip("[]()<>* ")
+    return Value("", None, "", text, bare in MISSING)
+
+
+def _finite(digits: str) -> float | None:
+    """Return the number that the digits are, whole numbers exactly; None for one that is too large."""
+    number = float(digits)
+    if not math.isfinite(number):
+        return None
+    return int(digits) if abs(number) > 2**53 and digits.lstrip("+-").isdigit() else number
+
+
+def is_unit(text: str) -> bool:
+    """Return whether a word behind a number is its unit, and not another word."""
+    if text in UNITS:
+        return True
+    parts = re.split(r"[/·]|(?<=\w)[*.]", text.replace(" ", ""))
+    return len(text) <= 20 and all(
+        (match := PART.fullmatch(part)) and (part[0] in "*°º%‰1" or part.rstrip("^-0123456789²³⁻¹") in UNITS)
+        for part in parts
+    )
+
+
+# Lines with names
+
+
+def _parse_labelled(text: str, whole: str) -> list[Value] | None:
+    """Return the values of a line in which they have names; None if they have none."""
+    if text.startswith("{") and text.endswith("}"):
+        text = text[1:-1]  # as Python prints a dict
+    if ":" not in text and "=" not in text:
+        return None
+    values: list[Value] = []
+    name = ""
+    count = 0  # of the numbers that stand behind the name
+    pieces = re.split(r"([,;\t|])", text)
+    if not any(_label(word)[1] for piece in pieces[::2] for word in _words(piece)):
+        return None
+    for index, piece in enumerate(pieces[::2]):
+        separator = pieces[2 * index - 1] if index else ""
+        words = _words(piece)
+        labels = [place for place, word in enumerate(words) if _label(word)[1]]
+        start = 0
+        if separator == "," and words and _is_number(words[0]):
+            _refuse_decimal_comma(pieces[2 * index - 2], piece, whole)
+        # What stands before the first name in this place belongs to the name before, if it is a number.
+        head = words[: labels[0]] if labels else words
+        if head and (not labels or _is_number(head[0])):
+            if not name:
+                # A number before the first name is a stamp.
+                if index or len(head) > 1 or not (_is_number(head[0]) or IS_MOMENT.fullmatch(head[0])):
+                    raise _not_a_reading(whole)
+                start = 1
+            elif separator == ";":
+                values += _points(name, " ".join(head))
+                start = len(head)
+            else:
+                found, start = _numbers(head, is_last=not labels)
+                if found[0].number is None and not found[0].is_missing and not labels:
+                    # A piece of a text: `state:all good, so far`
+                    if not (values and values[-1].text):
+                        raise _not_a_reading(whole)
+                    found = []
+                for value in found:
+                    count += 1
+                    values.append(value._replace(name=f"{name} {count}"))
+        for number, place in enumerate(labels):
+            end = labels[number + 1] if number + 1 < len(labels) else len(words)
+            before, _, tail = _label(words[place])
+            name = " ".join([*words[start:place], before]).strip("\"'")
+            count = 1
+            # A name before the name, as `main` in `main: temp: 21.5`, is a part of it.
+            while (chain := _label(tail))[1]:
+                name, tail = f"{name}.{chain[0].strip(chr(34) + chr(39))}", chain[2]
+            points = _points(name, tail) if ":" in tail else []
+            if points:
+                values += points
+                if _numbers(["0", *words[place + 1 : end]], is_last=number + 1 == len(labels))[0][1:]:
+                    raise _not_a_reading(whole)
+                start = end if number + 1 == len(labels) else place + 1
+                continue
+            found, used = _numbers([tail, *words[place + 1 : end]], is_last=number + 1 == len(labels))
+            values += [
+                value._replace(name=f"{name} {more}" if more > 1 else name)
+                for more, value in enumerate(found, start=1)
+            ]
+            count = len(found)
+            start = place + used
+    return _named(values, whole)
+
+
+def _words(piece: str) -> list[str]:
+    """Return the words in a piece of a line, each name with what stands behind its colon."""
+    text = " ".join(piece.split())
+    for mark in ":=":
+        text = text.replace(f" {mark}", mark).replace(f"{mark} ", mark)
+    return text.split()
+
+
+def _label(word: str) -> tuple[str, str, str]:
+    """Return the name, the mark and the value in a word such as `x:0.12`; no mark if it has no name."""
+    mark = min((mark for mark in ":=" if mark in word), key=word.index, default="")
+    if not mark:
+        return word, "", ""
+    name, _, value = word.partition(mark)
+    bare = name.strip("\"'")
+    is_name = any(character.isalpha() or character == "_" for character in bare) and "//" not in value[:2]
+    # `12:34:5a` is an address, and `1.5e3:` no name.
+    if not is_name or NUMBER.fullmatch(bare) or (bare[0].isdigit() and ":" in value):
+        return word, "", ""
+    return name, mark, value
+
+
+def _is_number(word: str) -> bool:
+    return _cell(word).number is not None
+
+
+def _numbers(words: list[str], *, is_last: bool) -> tuple[list[Value], int]:
+    """Return the values that words behind a name are, and how many words that were.
+
+    Args:
+        words: the first stands right behind the name, and may be "".
+        is_last: whether no other name follows, to which the words at the end could belong.
+    """
+    first = _cell(words[0])
+    if first.number is None:
+        if is_last:  # a text has all that follows
+            text = " ".join(words)
+            return [first if first.is_missing and len(words) == 1 else _cell(text)], len(words)
+        return [first], 1
+    values = [first]
+    used = 1
+    while used < len(words):
+        value = _cell(words[used])
+        if value.number is not None:
+            values.append(value)
+        elif is_unit(words[used]) and not values[-1].unit:
+            values[-1] = values[-1]._replace(unit=words[used])
+        elif is_last:
+            # A remark: `21.5 (shade)`, `5 -> 3`. It is passed over, as any text.
+            values.append(Value("", None, "", " ".join(words[used:])))
+            used = len(words)
+            break
+        else:
+            break
+        used += 1
+    return values, used
+
+
+def _points(name: str, text: str) -> list[Value]:
+    """Return the values of Teleplot's points, `time:value` or `value`, with or without a unit; none if it is none."""
+    text, sign, unit = text.partition("§")
+    time_text, colon, number_text = text.rpartition(":")
+    value = _cell(number_text)
+    if colon:
+        # Two digits and two digits are a clock, where the name says so.
+        is_clock = IS_MOMENT.fullmatch(text) and (text.count(":") > 1 or "time" in name.lower())
+        if is_clock or not NUMBER.fullmatch(time_text.strip()):
+            return []
+        time_ms = float(time_text)
+        value = value._replace(time_ms=time_ms if math.isfinite(time_ms) else None)
+    if value.number is None and not value.is_missing and not colon:
+        return [Value(name, None, "", text)]
+    return [value._replace(name=name, unit=unit.strip()[:20] if sign else value.unit)]
+
+
+def _refuse_decimal_comma(before: str, piece: str, whole: str) -> None:
+    """Refuse a comma between two digits that may be a decimal one, or stand for thousands: 23,4 or 1,013.25."""
+    last = before.replace(":", " ").replace("=", " ").split()[-1:]
+    if before[-1:].isdigit() and piece[:1].isdigit() and last and last[0].lstrip("+-").isdigit():
+        raise Garbled(f"a comma in a number? Use a point, or a blank after the comma: {whole[:60]!r}")
+
+
+def _named(values: list[Value], whole: str) -> list[Value]:
+    """Return the values with names that can be, and the units out of names such as `x (m/s²)`."""
+    plain = [_with_unit(value) for value in values]
+    if len({value.name for value in plain}) < len({value.name for value in values}):
+        plain = values  # as in `ch(A):1,ch(B):2`
+    times = {(value.name, value.time_ms) for value in plain}
+    names = [value.name for value in plain]
+    # Only points of one name, one after the other, are readings of one field.
+    runs = sum(1 for index, name in enumerate(names) if index == 0 or names[index - 1] != name)
+    if runs > len(set(names)) or (len(times) < len(names) and any(value.time_ms is not None for value in plain)):
+        raise Garbled(f"a name comes twice in {whole[:60]!r}")
+    return [value._replace(name=_name(value.name, whole)) for value in plain]
+
+
+def _with_unit(value: Value) -> Value:
+    match = COLUMN.fullmatch(value.name)
+    unit = (match[2] or match[3] or "").strip() if match else ""
+    if not match or not is_unit(unit):
+        return value
+    return value._replace(name=match[1].strip(), unit=value.unit or unit)
+
+
+def _name(name: str, whole: str) -> str:
+    name = name.strip()
+    has_letter = any(character.isalpha() or character == "_" for character in name)
+    if not NAME.fullmatch(name) or not has_letter or name.lower() in MISSING - {"error", "err", "na", "ol"}:
+        raise _not_a_reading(whole)
+    return f"sensor_{name}" if name in RESERVED else name
+
+
+# Lines without names
+
+
+def _parse_bare(text: str, whole: str) -> Line:
+    opened = text[:1]
+    if opened in ("(", "[", "<") and text[-1:] == {"(": ")", "[": "]", "<": ">"}[opened]:
+        text = text[1:-1].strip()
+    separator = next((mark for mark in "|;," if mark in text), "")
+    if separator:
+        text = text.replace("\t", " ")
+        if separator == "|":
+            text = text.strip(" |")
+    elif "\t" in text:
+        separator = "\t"
+    cells = [cell.strip() for cell in text.split(separator)] if separator else text.split()
+    if not separator:
+        cells = _with_units(cells)
+    # A table that is meant for people has blanks beside its tabs.
+    is_open = len(cells) > 1 and separator != "" and not cells[-1]
+    if is_open:
+        cells.pop()
+    values = [_cell(cell) for cell in cells]
+    if all(value.number is None for value in values):
+        return _header(text, cells, separator, whole)
+    if not separator:
+        if any(value.number is None and not value.is_missing for value in values):
+            raise _not_a_reading(whole)  # a number in a sentence
+        if len(cells) > 1 and all(re.fullmatch(r"[\dA-Fa-f]{2,}", cell) for cell in cells):
+            if not all(cell.isdigit() for cell in cells):
+                raise Garbled(f"hexadecimal numbers in {whole[:60]!r}")
+    for value in values:
+        if value.number is None and _has_two_numbers(value.text):
+            raise Garbled(f"more than one number in a place, or a comma in a number: {whole[:60]!r}")
+    if separator == "," and len(values) > 1 and values[-1].unit and not any(value.unit for value in values[:-1]):
+        for before, piece in zip(text.split(","), text.split(",")[1:], strict=False):
+            _refuse_decimal_comma(before, piece, whole)
+    return Line(values, is_open=is_open)
+
+
+def _with_units(words: list[str]) -> list[str]:
+    """Return the words, each unit together with the number before it."""
+    cells: list[str] = []
+    for word in words:
+        if cells and is_unit(word) and NUMBER.fullmatch(cells[-1]):
+            cells[-1] += f" {word}"
+        else:
+            cells.append(word)
+    return cells
+
+
+def _has_two_numbers(text: str) -> bool:
+    """Return whether a text is a number and something that begins like one, as in `1,5` and `5 45`."""
+    match = NUMBER.match(text)
+    rest = text[match.end() :].strip(" ,") if match else ""
+    return bool(rest) and rest != text and NUMBER.match(rest) is not None and not IS_MOMENT.fullmatch(text)
+
+
+def _header(text: str, cells: list[str], separator: str, whole: str) -> Line:
+    """Return the names in a line that is made like a header."""
+    text = text.lstrip("#% ")
+    # The columns of a table that is meant for people stand in line.
+    if not separator and ("  " not in text or COLUMN.fullmatch(text)):
+        cells = [text]
+    cells[0] = cells[0].lstrip("#% ")
+    columns = []
+    for cell in cells:
+        cell = cell.strip("\"' ")
+        match = COLUMN.fullmatch(cell)
+        name, unit = (match[1].strip(), (match[2] or match[3] or "").strip()) if match else (cell, "")
+        if not name or name[0].isdigit() or len(cells) == 1 and not is_unit(unit):
+            raise _not_a_reading(whole)
+        columns.append(Value(_name(name, whole), None, unit))
+    if len({column.name for column in columns}) < len(columns):
+        raise Garbled(f"a name comes twice in {whole[:60]!r}")
+    return Line(columns, is_header=True)
+
+
+# JSON
+
+
+def _parse_json(text: str) -> Line | None:
+    """Return what a JSON text says; None if it is none."""
+    try:
+        message = json.loads(text, object_pairs_hook=_members)
+        if isinstance(message, list) and not any(isinstance(item, list | dict) for item in message):
+            line = Line([_leaf("", item) for item in message])
+        else:
+            line = Line(_flattened("", message), has_names=True)
+    except Garbled:
+        raise
+    except (ValueError, RecursionError):
+        return None
+    if line.values and not line.has_names and all(value.number is None for value in line.values):
+        raise _not_a_reading(text)
+    return line
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise Garbled("a name comes twice in a JSON object")
+    return members
+
+
+def _flattened(path: str, item: Any) -> list[Value]:
+    """Return the values in an object or a list, named by their path."""
+    members = enumerate(item) if isinstance(item, list) else item.items()
+    values = []
+    for key, member in members:
+        name = f"{path}.{key}" if path else str(key)
+        if isinstance(member, dict | list):
+            values += _flattened(name, member)
+        else:
+            values.append(_leaf(name, member))
+    return values
+
+
+def _leaf(name: str, item: Any) -> Value:
+    try:
+        name = name and _name(name, "")
+    except Garbled:
+        return Value(name[:80], None, "", "a name that cannot be one")
+    if isinstance(item, str):
+        return _cell(item)._replace(name=name) if item.strip() else Value(name, None, "", item)
+    if item is None or isinstance(item, bool):
+        return Value(name, None, "", json.dumps(item))
+    try:
+        if math.isfinite(item):
+            is_large = isinstance(item, int) and abs(item) > 2**53
+            return Value(name, item if is_large else float(item))
+    except OverflowError:
+        pass
+    return Value(name, None, "", "a number that is not finite", True)
 
 
 def parse_fields(text: str) -> dict[str, str]:
@@ -160,10 +542,10 @@ def parse_fields(text: str) -> dict[str, str]:
     Raises:
         ValueError: with what is wrong, in words for the reader.
     """
-    fields = {}
+    fields: dict[str, str] = {}
     for part in text.split(","):
         name, _, unit = (piece.strip() for piece in part.partition(":"))
-        if not IS_NAME.fullmatch(name) or len(unit) > 20:
+        if not NAME.fullmatch(name) or len(unit) > 20:
             raise ValueError(f'{part!r} is not a field; write names and units as in "x:m/s²,y:m/s²"')
         if name in RESERVED or name in fields:
             raise ValueError(f"a field cannot be called {name!r} here: that name is taken")
@@ -172,25 +554,43 @@ def parse_fields(text: str) -> dict[str, str]:
 
 
 class Splitter:
-    """Cuts a stream of bytes into lines, in bounded memory."""
+    """Cuts a stream of bytes into lines, in bounded memory. A line ends with \\n, \\r, or both in any order."""
 
     def __init__(self) -> None:
         self._begun = b""
+        self._since = 0.0  # when that arrived, by time.monotonic()
         self._too_long = False
+        self._has_ended = False  # whether any line has come to an end
+        self._is_told = False
 
     def feed(self, data: bytes) -> Iterator[str | Garbled]:
         """Yield the lines that `data` completes, without their ends; `Garbled` for what cannot be one."""
-        *complete, self._begun = (self._begun + data).split(b"\n")
+        if not self._begun:
+            self._since = time.monotonic()
+        *complete, self._begun = (self._begun + data.replace(b"\r", b"\n")).split(b"\n")
         for line in complete:
             # Of a line that was too long, this is the rest.
             if not self._too_long:
                 yield self._decode(line)
             self._too_long = False
+        if complete:
+            self._since = time.monotonic()
+            self._has_ended, self._is_told = True, False
         if len(self._begun) > MAX_LINE:
             if not self._too_long:
                 yield self._decode(self._begun)
             self._begun = b""
             self._too_long = True
+
+    def overdue(self) -> Garbled | None:
+        """Return, once, what is to be said of a stream that does not end its lines; to be asked now and then."""
+        size = len(self._begun)
+        is_late = size > 0 and time.monotonic() - self._since > ENDLESS_SECONDS
+        if self._is_told or self._too_long or not (is_late or (size > ENDLESS_BYTES and not self._has_ended)):
+            return None
+        self._is_told = True
+        start = self._decode(self._begun[:40])
+        return Garbled(f"{size} bytes without a line's end; every reading has to end with one: {str(start)!r}")
 
     @staticmethod
     def _decode(line: bytes) -> str | Garbled:
@@ -199,135 +599,8 @@ class Splitter:
         try:
             return line.decode()
         except UnicodeDecodeError:
+            # An older encoding, in which a degree sign is one byte; but noise is no text in it either.
+            text = line.decode("latin-1")
+            if text.replace("\t", " ").replace("\xa0", " ").isprintable():
+                return text
             return Garbled(f"not text: {line[:60]!r}")
-
-
-class Collector:
-    """Makes readings of lines, and finds out which fields there are.
-
-    A line with several values is a reading. Values that come one by one, as Teleplot's do, are put together
-    until a name comes again, all fields have a value, or nothing comes for a moment.
-
-    Without `fields`, they are learned: from a header; from the names in a line; or, where the names come one
-    by one or not at all, from the first second. What arrives until then is no reading yet.
-
-    Args:
-        fields: from names to units, where they have been given; other names are passed over then.
-        everything: whether to learn for that second in any case, because the fields come from several places.
-        from_start: whether the first line is known to be the sender's first, and not damaged. Otherwise two
-            lines have to agree, and a header may be yet to come.
-
-    Attributes:
-        fields: from the name of each field to its unit; empty until they are known.
-    """
-
-    def __init__(
-        self, fields: dict[str, str] | None = None, *, everything: bool = False, from_start: bool = False
-    ) -> None:
-        self.fields = dict(fields or {})
-        self._given = bool(fields)
-        self._everything = everything
-        self._from_start = from_start
-        self._order = list(self.fields)  # of the numbers in a line without names
-        self._header: dict[str, str] = {}
-        self._learned: dict[str, str] = {}
-        self._learning_since: float | None = None  # by time.monotonic()
-        self._before: dict[str, str] = {}  # the fields in the line before
-        self._group: dict[str, float] = {}  # what has been put together so far
-
-    def take(self, lines: Iterable[str | Garbled]) -> Iterator[dict[str, float] | Garbled]:
-        """Yield the readings that lines complete which have arrived together, and what was none."""
-        count = 0
-        for line in lines:
-            try:
-                if isinstance(line, Garbled):
-                    raise line
-                unknown, known = [], []
-                for name, number in self._named(parse_line(line)):
-                    (known if name in self.fields else unknown).append((name, number))
-                for name, number in known:
-                    if name in self._group:
-                        yield from self.flush()
-                    self._group[name] = number
-                    count += 1
-                if unknown and not (self._given and known):
-                    raise Garbled(
-                        f"field {unknown[0][0]!r} is not one of {', '.join(self.fields)}: {line[:60]!r}"
-                    )
-            except Garbled as garbled:
-                yield garbled
-        if count > 1 or len(self._group) == len(self.fields):
-            yield from self.flush()
-
-    def pause(self) -> Iterator[dict[str, float]]:
-        """Yield what is waited for no longer; to be called when nothing has arrived for `QUIET` seconds."""
-        yield from self.flush()
-        if self._learning_since is not None and time.monotonic() > self._learning_since + LEARN:
-            self._settle(self._learned)
-
-    def flush(self) -> Iterator[dict[str, float]]:
-        """Yield what has been put together so far, if anything has."""
-        if self._group:
-            group, self._group = self._group, {}
-            yield group
-
-    def reset(self) -> None:
-        """Forget what has been put together so far, because the sender begins anew."""
-        self._group = {}
-
-    def _named(self, values: list[Value]) -> list[tuple[str, float]]:
-        """Return names and numbers in a line, once the fields are known; until then, learn from it."""
-        if not values:
-            return []
-        if values[0].number is None:
-            self._take_header({value.name: value.unit for value in values})
-            return []
-        if not self.fields:
-            self._learn(values)
-        if not self.fields:
-            return []
-        numbers = [value.number for value in values]
-        if values[0].name:
-            return [(value.name, value.number) for value in values]
-        if len(numbers) != len(self._order):
-            raise Garbled(f"{len(numbers)} values in a line where {len(self._order)} are expected")
-        return list(zip(self._order, numbers, strict=True))
-
-    def _take_header(self, header: dict[str, str]) -> None:
-        if not self.fields:
-            # Any words can look like a header. Whether this is one shows when as many numbers follow.
-            self._header = header
-        elif set(header) == set(self.fields):
-            self._order = list(header)
-        elif not self._given or len(header) != len(self.fields):
-            raise Garbled(f"names that are not those of this run: {', '.join(header)!r:.60}")
-
-    def _learn(self, values: list[Value]) -> None:
-        now = time.monotonic()
-        if self._learning_since is None:
-            self._learning_since = now
-        late = now > self._learning_since + LEARN
-        if values[0].name:
-            here = {value.name: value.unit or self._learned.get(value.name, "") for value in values}
-        else:
-            count = len(values)
-            here = {f"value{i}" if count > 1 else "value": "" for i in range(1, count + 1)}
-        if len(self._learned | here) > MAX_FIELDS:
-            raise Garbled(f"more than {MAX_FIELDS} fields")
-        self._learned |= here
-        agreed = self._from_start or list(here) == list(self._before)
-        self._before = here
-        if not values[0].name:
-            if len(self._header) == len(values):
-                self._settle(self._header)
-            elif agreed and (late or self._from_start):
-                self._settle(here)
-        elif len(here) > 1 and agreed and not self._everything:
-            self._settle(here)
-        elif late:
-            self._settle(self._learned)
-
-    def _settle(self, fields: dict[str, str]) -> None:
-        self._learning_since = None
-        self._order = list(fields)
-        self.fields = fields
