@@ -1,7 +1,7 @@
-"""What a line of text says: numbers, names and units, in whatever form microcontrollers and programs print them.
+"""What a line of text says: numbers, names and units, in whatever form programs and microcontrollers print.
 
-Whatever stands in a line is used, or is passed over by a rule that `parse_line` states and its caller counts, or
-the line is refused as a whole, in words. No pattern here takes more than a time in proportion to the line.
+Whatever stands in a line is used, or is passed over by a rule that `parse_line` states and its caller counts,
+or the line is refused as a whole, in words. No pattern here takes longer than in proportion to the line.
 """
 
 import json
@@ -16,6 +16,9 @@ MAX_LINE = 2**16
 MAX_FIELDS = 4096
 # Of a stream that has not ended any line yet, so many bytes or seconds are enough to say so.
 ENDLESS_BYTES, ENDLESS_SECONDS = 4096, 5.0
+
+# How many names may stand before a name, as in `main: room: temp: 21.5`.
+MAX_CHAIN = 8
 
 # The log and the messages to pages have these of their own.
 RESERVED = {"seq", "time", "time_ns"}
@@ -39,7 +42,9 @@ DATE = (
     r"(?:\d{4}[-/.]\d\d?[-/.]\d\d?|\d\d?[-/.]\d\d?[-/.]\d{4}|"
     rf"(?:[A-Z][a-z][a-z],? )?(?:{MONTH} {{1,2}}\d\d?|\d\d? {MONTH})(?:,? \d{{4}}(?!:))?)"
 )
-CLOCK = r"\d\d?:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?: ?[AP]M)?(?: ?(?:Z|UTC|GMT)| ?[-+]\d\d:?\d\d)?(?: \d{4}(?!\d))?"
+CLOCK = (
+    r"\d\d?:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?: ?[AP]M)?(?: ?(?:Z|UTC|GMT)| ?[-+]\d\d:?\d\d)?(?: \d{4}(?!\d))?"
+)
 MOMENT = rf"(?:{DATE}(?:(?:T|,? ){CLOCK})?|{CLOCK})"
 IS_MOMENT = re.compile(MOMENT, re.ASCII)
 # What may stand between a moment and what was logged then. A minus sign belongs to a number.
@@ -54,13 +59,116 @@ LEVEL = re.compile(r"\[?(?:TRACE|DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|CRITICAL|F
 FLAGS = {"", "g", "t", "np", "xy", "clr", "o", "rt"}
 
 # Units that may stand behind a number without a sign that says so. With a prefix or without:
-PREFIXED = {"m", "g", "s", "A", "V", "W", "Hz", "Pa", "J", "N", "K", "T", "H", "L", "l", "Ω", "ohm", "lx", "eV"}
-PREFIXED |= {"bar", "rad", "B", "Wh", "Ah", "VA", "VAr", "var", "S", "Sv", "Bq", "mol", "sps", "bps", "C", "F"}
+PREFIXED = {
+    "m",
+    "g",
+    "s",
+    "A",
+    "V",
+    "W",
+    "Hz",
+    "Pa",
+    "J",
+    "N",
+    "K",
+    "T",
+    "H",
+    "L",
+    "l",
+    "Ω",
+    "ohm",
+    "lx",
+    "eV",
+}
+PREFIXED |= {
+    "bar",
+    "rad",
+    "B",
+    "Wh",
+    "Ah",
+    "VA",
+    "VAr",
+    "var",
+    "S",
+    "Sv",
+    "Bq",
+    "mol",
+    "sps",
+    "bps",
+    "C",
+    "F",
+}
 UNITS = {f"{prefix}{unit}" for unit in PREFIXED for prefix in ["", *"nuµμmcdhkMG"]}
-UNITS |= {"%", "‰", "°", "º", "%RH", "RH", "deg", "degC", "degF", "degs", "degrees", "lux", "lm", "cd", "min", "h"}
-UNITS |= {"sec", "hr", "d", "dB", "dBm", "dBA", "dBi", "rpm", "RPM", "ppm", "ppb", "ppt", "pH", "psi", "atm", "Torr"}
-UNITS |= {"inHg", "mmHg", "in", "ft", "mi", "mph", "kn", "knots", "kmh", "kph", "px", "bpm", "BPM", "Gs", "G", "gauss"}
-UNITS |= {"dps", "cnt", "counts", "LSB", "mAh", "kWh", "Ohm", "Ohms", "ohms", "kOhm", "MOhm", "bit", "bits", "bytes"}
+UNITS |= {
+    "%",
+    "‰",
+    "°",
+    "º",
+    "%RH",
+    "RH",
+    "deg",
+    "degC",
+    "degF",
+    "degs",
+    "degrees",
+    "lux",
+    "lm",
+    "cd",
+    "min",
+    "h",
+}
+UNITS |= {
+    "sec",
+    "hr",
+    "d",
+    "dB",
+    "dBm",
+    "dBA",
+    "dBi",
+    "rpm",
+    "RPM",
+    "ppm",
+    "ppb",
+    "ppt",
+    "pH",
+    "psi",
+    "atm",
+    "Torr",
+}
+UNITS |= {
+    "inHg",
+    "mmHg",
+    "in",
+    "ft",
+    "mi",
+    "mph",
+    "kn",
+    "knots",
+    "kmh",
+    "kph",
+    "px",
+    "bpm",
+    "BPM",
+    "Gs",
+    "G",
+    "gauss",
+}
+UNITS |= {
+    "dps",
+    "cnt",
+    "counts",
+    "LSB",
+    "mAh",
+    "kWh",
+    "Ohm",
+    "Ohms",
+    "ohms",
+    "kOhm",
+    "MOhm",
+    "bit",
+    "bits",
+    "bytes",
+}
 # The parts of m/s^2, µg/m³ and kg·m2, each with its power.
 PART = re.compile(r"(?:[*°º]?[^\W\d_]{1,8}|%(?:RH)?|[‰°º1])(?:\^?-?\d|[²³⁻¹]{1,2})?")
 
@@ -111,16 +219,16 @@ def parse_line(text: str) -> Line:
     - numbers, separated by commas, semicolons, tabs, bars or spaces: `0.12,-0.08,9.79`, also in brackets;
     - names, as in the header of a CSV file: `x (m/s²),y (m/s²),z (m/s²)`. A header is made like one: it has
       several columns, between commas or the like, or in line with spaces; or one with a unit in brackets;
-    - JSON, an object or a list: `{"x": 0.12, "y": -0.08}`. The members of an object in it are named by their
-      path, as in `DS18B20.Temperature`, and so are those of a list, counted from 0;
-    - names and numbers, as Arduino's serial plotter takes them: `x:0.12,y:-0.08`, or with `=`, and with any of
-      those separators. Further numbers without a name of their own are those of `x 2`, `x 3`;
-    - what Teleplot takes: `x:0.12`, `x:1627551892437:0.12`, `x:0.12§m/s²|np`, `x:1;2;3`, also after a `>`. Its
-      texts, its shapes and its X-Y points are passed over.
+    - JSON, an object or a list: `{"x": 0.12, "y": -0.08}`. The members of an object in it are named by
+      their path, as in `DS18B20.Temperature`, and so are those of a list, counted from 0;
+    - names and numbers, as Arduino's serial plotter takes them: `x:0.12,y:-0.08`, or with `=`, and with any
+      of those separators. Further numbers without a name of their own are those of `x 2`, `x 3`;
+    - what Teleplot takes: `x:0.12`, `x:1627551892437:0.12`, `x:0.12§m/s²|np`, `x:1;2;3`, also after a `>`.
+      Its texts, its shapes and its X-Y points are passed over.
 
-    A unit may stand behind a number. A date, a clock or a logger's level at the beginning of a line is neither a
-    name nor a value; nor is a number before the first name. What is no number (`nan`, `ovf`, nothing, text) is no
-    value in its field; the others count.
+    A unit may stand behind a number. A date, a clock or a logger's level at the beginning of a line is neither
+    a name nor a value; nor is a number before the first name. What is no number (`nan`, `ovf`, nothing, text)
+    is no value in its field; the others count.
 
     Args:
         text: one line, with or without its end.
@@ -138,6 +246,8 @@ def parse_line(text: str) -> Line:
         raise Garbled(f"not text: {text[:60]!r}")
     if text.startswith(("{", "[")) and (line := _parse_json(text)):
         return line
+    if len(text.split()) + sum(map(text.count, ",;|:=")) > 4 * MAX_FIELDS:
+        raise Garbled(f"more than {MAX_FIELDS} fields in {text[:60]!r}")
     telegram = text.removeprefix(">")
     if telegram != text and re.match(r"\d*:", telegram):
         return Line([])  # a message for Teleplot's console
@@ -212,11 +322,11 @@ def _finite(digits: str) -> float | None:
 
 def is_unit(text: str) -> bool:
     """Return whether a word behind a number is its unit, and not another word."""
-    if text in UNITS:
-        return True
+    if text in UNITS or len(text) > 20:
+        return text in UNITS
     parts = re.split(r"[/·]|(?<=\w)[*.]", text.replace(" ", ""))
-    return len(text) <= 20 and all(
-        (match := PART.fullmatch(part)) and (part[0] in "*°º%‰1" or part.rstrip("^-0123456789²³⁻¹") in UNITS)
+    return all(
+        PART.fullmatch(part) and (part[0] in "*°º%‰1" or part.rstrip("^-0123456789²³⁻¹") in UNITS)
         for part in parts
     )
 
@@ -231,6 +341,7 @@ def _parse_labelled(text: str, whole: str) -> list[Value] | None:
     if ":" not in text and "=" not in text:
         return None
     values: list[Value] = []
+    names: list[str] = []
     name = ""
     count = 0  # of the numbers that stand behind the name
     pieces = re.split(r"([,;\t|])", text)
@@ -242,7 +353,7 @@ def _parse_labelled(text: str, whole: str) -> list[Value] | None:
         labels = [place for place, word in enumerate(words) if _label(word)[1]]
         start = 0
         if separator == "," and words and _is_number(words[0]):
-            _refuse_decimal_comma(pieces[2 * index - 2], piece, whole)
+            _refuse_decimal_comma(pieces, index, whole)
         # What stands before the first name in this place belongs to the name before, if it is a number.
         head = words[: labels[0]] if labels else words
         if head and (not labels or _is_number(head[0])):
@@ -270,8 +381,12 @@ def _parse_labelled(text: str, whole: str) -> list[Value] | None:
             name = " ".join([*words[start:place], before]).strip("\"'")
             count = 1
             # A name before the name, as `main` in `main: temp: 21.5`, is a part of it.
-            while (chain := _label(tail))[1]:
-                name, tail = f"{name}.{chain[0].strip(chr(34) + chr(39))}", chain[2]
+            for _ in range(MAX_CHAIN):
+                inner, mark, rest = _label(tail)
+                if not mark:
+                    break
+                name, tail = f"{name}.{inner}", rest
+            names.append(name)
             points = _points(name, tail) if ":" in tail else []
             if points:
                 values += points
@@ -281,11 +396,13 @@ def _parse_labelled(text: str, whole: str) -> list[Value] | None:
                 continue
             found, used = _numbers([tail, *words[place + 1 : end]], is_last=number + 1 == len(labels))
             values += [
-                value._replace(name=f"{name} {more}" if more > 1 else name)
+                value._replace(name=f"{name} {more}" if more > 1 and not value.text else name)
                 for more, value in enumerate(found, start=1)
             ]
             count = len(found)
             start = place + used
+    if len(set(names)) < len(names):
+        raise Garbled(f"a name comes twice in {whole[:60]!r}")
     return _named(values, whole)
 
 
@@ -304,7 +421,8 @@ def _label(word: str) -> tuple[str, str, str]:
         return word, "", ""
     name, _, value = word.partition(mark)
     bare = name.strip("\"'")
-    is_name = any(character.isalpha() or character == "_" for character in bare) and "//" not in value[:2]
+    has_letter = any(character.isalpha() or character == "_" for character in bare)
+    is_name = (has_letter or bare[:1] in ("(", "[")) and not value.startswith("//")
     # `12:34:5a` is an address, and `1.5e3:` no name.
     if not is_name or NUMBER.fullmatch(bare) or (bare[0].isdigit() and ":" in value):
         return word, "", ""
@@ -348,7 +466,7 @@ def _numbers(words: list[str], *, is_last: bool) -> tuple[list[Value], int]:
 
 
 def _points(name: str, text: str) -> list[Value]:
-    """Return the values of Teleplot's points, `time:value` or `value`, with or without a unit; none if it is none."""
+    """Return the value of one of Teleplot's points, `time:value` or `value`; nothing if it is none."""
     text, sign, unit = text.partition("§")
     time_text, colon, number_text = text.rpartition(":")
     value = _cell(number_text)
@@ -364,10 +482,22 @@ def _points(name: str, text: str) -> list[Value]:
     return [value._replace(name=name, unit=unit.strip()[:20] if sign else value.unit)]
 
 
-def _refuse_decimal_comma(before: str, piece: str, whole: str) -> None:
-    """Refuse a comma between two digits that may be a decimal one, or stand for thousands: 23,4 or 1,013.25."""
-    last = before.replace(":", " ").replace("=", " ").split()[-1:]
-    if before[-1:].isdigit() and piece[:1].isdigit() and last and last[0].lstrip("+-").isdigit():
+def _refuse_decimal_comma(pieces: list[str], index: int, whole: str) -> None:
+    """Refuse a comma between digits that may be a decimal one, or stand for thousands: 23,4 or 1,013.25.
+
+    Args:
+        pieces: of the line, and what stands between them.
+        index: which of them stands behind the comma.
+        whole: the line.
+    """
+    before, piece = pieces[2 * index - 2], pieces[2 * index]
+    last = re.split("[:= ]", before)[-1].lstrip("+-")
+    if not (last.isdigit() and piece[:1].isdigit()):
+        return
+    # Three parts are no decimal fraction; and what has not three digits is no thousands.
+    others = [pieces[place] for place in (2 * index - 4, 2 * index + 2) if 0 < place < len(pieces)]
+    is_list = any(other[:1].isdigit() and other.strip().isdigit() for other in others)
+    if not is_list or re.match(r"\d{3}(?!\d)", piece):
         raise Garbled(f"a comma in a number? Use a point, or a blank after the comma: {whole[:60]!r}")
 
 
@@ -376,12 +506,6 @@ def _named(values: list[Value], whole: str) -> list[Value]:
     plain = [_with_unit(value) for value in values]
     if len({value.name for value in plain}) < len({value.name for value in values}):
         plain = values  # as in `ch(A):1,ch(B):2`
-    times = {(value.name, value.time_ms) for value in plain}
-    names = [value.name for value in plain]
-    # Only points of one name, one after the other, are readings of one field.
-    runs = sum(1 for index, name in enumerate(names) if index == 0 or names[index - 1] != name)
-    if runs > len(set(names)) or (len(times) < len(names) and any(value.time_ms is not None for value in plain)):
-        raise Garbled(f"a name comes twice in {whole[:60]!r}")
     return [value._replace(name=_name(value.name, whole)) for value in plain]
 
 
@@ -428,15 +552,21 @@ def _parse_bare(text: str, whole: str) -> Line:
     if not separator:
         if any(value.number is None and not value.is_missing for value in values):
             raise _not_a_reading(whole)  # a number in a sentence
-        if len(cells) > 1 and all(re.fullmatch(r"[\dA-Fa-f]{2,}", cell) for cell in cells):
-            if not all(cell.isdigit() for cell in cells):
-                raise Garbled(f"hexadecimal numbers in {whole[:60]!r}")
+        is_dump = len(cells) > 1 and all(re.fullmatch(r"[\dA-Fa-f]{2,}", cell) for cell in cells)
+        if is_dump and not all(cell.isdigit() for cell in cells):
+            raise Garbled(f"hexadecimal numbers in {whole[:60]!r}")
     for value in values:
         if value.number is None and _has_two_numbers(value.text):
             raise Garbled(f"more than one number in a place, or a comma in a number: {whole[:60]!r}")
-    if separator == "," and len(values) > 1 and values[-1].unit and not any(value.unit for value in values[:-1]):
-        for before, piece in zip(text.split(","), text.split(",")[1:], strict=False):
-            _refuse_decimal_comma(before, piece, whole)
+    if (
+        separator == ","
+        and len(values) > 1
+        and values[-1].unit
+        and not any(value.unit for value in values[:-1])
+    ):
+        pieces = re.split("(,)", text)
+        for index in range(1, len(values)):
+            _refuse_decimal_comma(pieces, index, whole)
     return Line(values, is_open=is_open)
 
 
@@ -470,7 +600,7 @@ def _header(text: str, cells: list[str], separator: str, whole: str) -> Line:
         cell = cell.strip("\"' ")
         match = COLUMN.fullmatch(cell)
         name, unit = (match[1].strip(), (match[2] or match[3] or "").strip()) if match else (cell, "")
-        if not name or name[0].isdigit() or len(cells) == 1 and not is_unit(unit):
+        if not name or name[0].isdigit() or (len(cells) == 1 and not is_unit(unit)):
             raise _not_a_reading(whole)
         columns.append(Value(_name(name, whole), None, unit))
     if len({column.name for column in columns}) < len(columns):
@@ -513,16 +643,19 @@ def _flattened(path: str, item: Any) -> list[Value]:
         name = f"{path}.{key}" if path else str(key)
         if isinstance(member, dict | list):
             values += _flattened(name, member)
+            continue
+        named = _with_unit(Value(name, None))
+        try:
+            named = named._replace(name=_name(named.name, ""))
+        except Garbled:
+            values.append(Value(name[:80], None, "", "not a name"))
         else:
-            values.append(_leaf(name, member))
+            leaf = _leaf(named.name, member)
+            values.append(leaf._replace(unit=leaf.unit or named.unit))
     return values
 
 
 def _leaf(name: str, item: Any) -> Value:
-    try:
-        name = name and _name(name, "")
-    except Garbled:
-        return Value(name[:80], None, "", "a name that cannot be one")
     if isinstance(item, str):
         return _cell(item)._replace(name=name) if item.strip() else Value(name, None, "", item)
     if item is None or isinstance(item, bool):
@@ -554,7 +687,7 @@ def parse_fields(text: str) -> dict[str, str]:
 
 
 class Splitter:
-    """Cuts a stream of bytes into lines, in bounded memory. A line ends with \\n, \\r, or both in any order."""
+    """Cuts a stream of bytes into lines, in bounded memory. They end with \\n, with \\r, or with both."""
 
     def __init__(self) -> None:
         self._begun = b""
@@ -583,14 +716,16 @@ class Splitter:
             self._too_long = True
 
     def overdue(self) -> Garbled | None:
-        """Return, once, what is to be said of a stream that does not end its lines; to be asked now and then."""
+        """Return, once, what to say of a stream that does not end its lines; to be asked now and then."""
         size = len(self._begun)
         is_late = size > 0 and time.monotonic() - self._since > ENDLESS_SECONDS
         if self._is_told or self._too_long or not (is_late or (size > ENDLESS_BYTES and not self._has_ended)):
             return None
         self._is_told = True
         start = self._decode(self._begun[:40])
-        return Garbled(f"{size} bytes without a line's end; every reading has to end with one: {str(start)!r}")
+        return Garbled(
+            f"{size} bytes without a line's end; every reading has to end with one: {str(start)!r}"
+        )
 
     @staticmethod
     def _decode(line: bytes) -> str | Garbled:

@@ -14,14 +14,15 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Any
 
-from common.lines import QUIET, Collector, Garbled, Splitter, parse_line
+from common.collector import QUIET, Collector, PassedOver, Sample
+from common.lines import Garbled, Splitter, parse_line
 
 try:
     import serial
 except ModuleNotFoundError:
     serial = None
 
-Reading = dict[str, float] | Garbled | None
+Reading = Sample | PassedOver | Garbled | None
 
 
 class SensorError(Exception):
@@ -57,12 +58,15 @@ class SerialPort:
                     data = port.read(min(port.in_waiting, 4096) or 1)
                 except (OSError, TypeError) as error:  # SerialException is an OSError
                     raise SensorError(f"unplugged: {self.device} ({error})") from None
-                for line in splitter.feed(data):
+                lines = list(splitter.feed(data))
+                if lines and first:
                     # The first line may have begun before the port was open.
-                    if first and (self.fields or not _is_header(line)):
-                        line = ""
                     first = False
-                    yield from self._collector.take([line])
+                    if self.fields or not _is_header(lines[0]):
+                        lines[0] = ""
+                yield from self._collector.take(lines)
+                if endless := splitter.overdue():
+                    yield endless
                 if not data:
                     yield from self._collector.pause()
                 yield None
@@ -83,7 +87,7 @@ class SerialPort:
 
 def _is_header(line: str | Garbled) -> bool:
     with suppress(Garbled):
-        return not isinstance(line, Garbled) and any(value.number is None for value in parse_line(line))
+        return not isinstance(line, Garbled) and parse_line(line).is_header
     return False
 
 
@@ -130,11 +134,15 @@ class Command:
                 except TimeoutError:
                     for reading in self._collector.pause():
                         yield reading
+                    if endless := splitter.overdue():
+                        yield endless
                     continue
                 # What a program prints before it ends counts as a line, with a line's end or without.
                 for line in splitter.feed(data or b"\n"):
                     for reading in self._collector.take([line]):
                         yield reading
+                if endless := splitter.overdue():
+                    yield endless
                 await asyncio.sleep(0)  # a program that prints a flood must not keep the loop from others
             for reading in self._collector.flush():
                 yield reading

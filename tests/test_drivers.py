@@ -20,7 +20,8 @@ import pytest
 
 from common import drivers, text_sensors
 from common.drivers import Garbled, GeneratorSensor, explain, open_sensor, sensor, sensor_of, values_of
-from common.lines import MAX_FIELDS, MAX_LINE, Collector, Splitter, parse_fields, parse_line
+from common.collector import Collector, PassedOver, Sample
+from common.lines import MAX_FIELDS, MAX_LINE, Line, Splitter, parse_fields, parse_line
 from common.sensors import SENSORS
 from common.text_sensors import Command, SensorError, SerialPort, UdpPort
 from tests.promises import needs_terminals
