@@ -203,7 +203,7 @@ class Collector:
     # Which fields there are
 
     def _meet(self, name: str, unit: str) -> bool:
-        """Add a field that comes late, and return whether it is one: where there is noise, the second time."""
+        """Add a field that comes late, and return whether it is one: if there is noise, the second time."""
         if len(self._seen) > MAX_FIELDS:
             self._seen.clear()
         self._seen[name] += 1

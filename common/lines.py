@@ -226,9 +226,9 @@ def parse_line(text: str) -> Line:
     - what Teleplot takes: `x:0.12`, `x:1627551892437:0.12`, `x:0.12§m/s²|np`, `x:1;2;3`, also after a `>`.
       Its texts, its shapes and its X-Y points are passed over.
 
-    A unit may stand behind a number. A date, a clock or a logger's level at the beginning of a line is neither
-    a name nor a value; nor is a number before the first name. What is no number (`nan`, `ovf`, nothing, text)
-    is no value in its field; the others count.
+    A unit may stand behind a number. A date, a clock or a logger's level at the beginning of a line is
+    neither a name nor a value; nor is a number before the first name. What is no number (`nan`, `ovf`, text,
+    or nothing) is no value in its field; the others count.
 
     Args:
         text: one line, with or without its end.
@@ -242,6 +242,8 @@ def parse_line(text: str) -> Line:
     if len(text) > MAX_LINE:
         raise Garbled(f"a line of more than {MAX_LINE} bytes")
     text = COLOUR.sub("", text).replace("\xa0", " ").strip("\ufeff \t\r\n")
+    if not text:
+        return Line([])
     if not text.replace("\t", " ").isprintable():
         raise Garbled(f"not text: {text[:60]!r}")
     if text.startswith(("{", "[")) and (line := _parse_json(text)):
