@@ -84,17 +84,22 @@ class Collector:
     def take(self, lines: Iterable[str | Garbled]) -> Iterator[Sample | Garbled | PassedOver]:
         """Yield the readings that lines complete which have arrived together, and what was none."""
         found: list[Value] = []
+        is_whole = False  # whether a line had several values
         for line in lines:
             try:
                 if isinstance(line, Garbled):
                     raise line
-                for value in self._named(parse_line(line), line):
+                values = self._named(parse_line(line), line)
+                is_whole |= len({value.name for value in values}) > 1
+                for value in values:
                     if value.number is None:
                         yield PassedOver(value.name, value.text)
                     else:
                         found.append(value)
             except Garbled as garbled:
-                self._header = []
+                # Words that are followed by more words were no header, unless there are units among them.
+                if not any(column.unit for column in self._header):
+                    self._header = []
                 yield garbled
         now = time.monotonic()
         newest = max((value.time_ms for value in found if value.time_ms is not None), default=0.0)
@@ -103,7 +108,8 @@ class Collector:
                 yield from self.flush()
             age = 0.0 if time_ms is None else (newest - time_ms) / 1000
             self._groups.setdefault(time_ms, (now, age, {}))[2][name] = number
-        if None in self._groups and (len(found) > 1 or len(self._groups[None][2]) == len(self.fields)):
+        is_whole |= len(found) > 1
+        if None in self._groups and (is_whole or len(self._groups[None][2]) == len(self.fields)):
             yield from self.flush()
         full = [key for key, (*_, group) in self._groups.items() if len(group) == len(self.fields)]
         if full:

@@ -170,7 +170,7 @@ UNITS |= {
     "bytes",
 }
 # The parts of m/s^2, µg/m³ and kg·m2, each with its power.
-PART = re.compile(r"(?:[*°º]?[^\W\d_]{1,8}|%(?:RH)?|[‰°º1])(?:\^?-?\d|[²³⁻¹]{1,2})?")
+PART = re.compile(r"(?:[*°º]?[^\W\d_]{1,8}|%(?:RH)?|[‰°º])(?:\^?-?\d|[²³⁻¹]{1,2})?")
 
 
 class Garbled(ValueError):
@@ -319,7 +319,7 @@ def _finite(digits: str) -> float | None:
     number = float(digits)
     if not math.isfinite(number):
         return None
-    return int(digits) if abs(number) > 2**53 and digits.lstrip("+-").isdigit() else number
+    return int(digits) if abs(number) >= 2**53 and digits.lstrip("+-").isdigit() else number
 
 
 def is_unit(text: str) -> bool:
@@ -328,7 +328,7 @@ def is_unit(text: str) -> bool:
         return text in UNITS
     parts = re.split(r"[/·]|(?<=\w)[*.]", text.replace(" ", ""))
     return all(
-        PART.fullmatch(part) and (part[0] in "*°º%‰1" or part.rstrip("^-0123456789²³⁻¹") in UNITS)
+        PART.fullmatch(part) and (part[0] in "*°º%‰" or part.rstrip("^-0123456789²³⁻¹") in UNITS)
         for part in parts
     )
 
@@ -493,14 +493,23 @@ def _refuse_decimal_comma(pieces: list[str], index: int, whole: str) -> None:
         whole: the line.
     """
     before, piece = pieces[2 * index - 2], pieces[2 * index]
-    last = re.split("[:= ]", before)[-1].lstrip("+-")
-    if not (last.isdigit() and piece[:1].isdigit()):
+    if not (_last_word(before).isdigit() and piece[:1].isdigit()):
         return
     # Three parts are no decimal fraction; and what has not three digits is no thousands.
-    others = [pieces[place] for place in (2 * index - 4, 2 * index + 2) if 0 < place < len(pieces)]
-    is_list = any(other[:1].isdigit() and other.strip().isdigit() for other in others)
+    at = 2 * index
+    goes_on = pieces[at + 1 : at + 2] == [","] and _is_whole(piece) and _is_whole(pieces[at + 2])
+    went_on = pieces[max(0, at - 3) : at - 2] == [","] and _is_whole(before)
+    is_list = goes_on or (went_on and _last_word(pieces[at - 4]).isdigit())
     if not is_list or re.match(r"\d{3}(?!\d)", piece):
         raise Garbled(f"a comma in a number? Use a point, or a blank after the comma: {whole[:60]!r}")
+
+
+def _last_word(piece: str) -> str:
+    return re.split("[:= ]", piece)[-1].lstrip("+-")
+
+
+def _is_whole(piece: str) -> bool:
+    return piece.strip().lstrip("+-").isdigit()
 
 
 def _named(values: list[Value], whole: str) -> list[Value]:
@@ -664,7 +673,7 @@ def _leaf(name: str, item: Any) -> Value:
         return Value(name, None, "", json.dumps(item))
     try:
         if math.isfinite(item):
-            is_large = isinstance(item, int) and abs(item) > 2**53
+            is_large = isinstance(item, int) and abs(item) >= 2**53
             return Value(name, item if is_large else float(item))
     except OverflowError:
         pass

@@ -1,4 +1,4 @@
-"""common/lines.py, common/text_sensors.py and common/drivers.py: real ports, processes and sockets."""
+"""common/text_sensors.py and common/drivers.py: real ports, processes and sockets."""
 
 import asyncio
 import contextlib
@@ -19,261 +19,13 @@ import psutil
 import pytest
 
 from common import drivers, text_sensors
+from common.collector import PassedOver, Sample
 from common.drivers import Garbled, GeneratorSensor, explain, open_sensor, sensor, sensor_of, values_of
-from common.collector import Collector, PassedOver, Sample
-from common.lines import MAX_FIELDS, MAX_LINE, Line, Splitter, parse_fields, parse_line
+from common.lines import MAX_LINE
 from common.sensors import SENSORS
 from common.text_sensors import Command, SensorError, SerialPort, UdpPort
 from tests.promises import needs_terminals
 from tests.support import Board, run, wait_until
-
-
-def pairs(text: str) -> list[tuple]:
-    """Return what a line says, as (name, number) or (name, number, unit)."""
-    return [tuple(value) if value.unit else tuple(value)[:2] for value in parse_line(text)]
-
-
-class TestParseLine:
-    @pytest.mark.parametrize(
-        ("text", "expected"),
-        [
-            # Numbers
-            ("0.12,-0.08,9.79", [("", 0.12), ("", -0.08), ("", 9.79)]),
-            (" 1; 2 ;3\r\n", [("", 1), ("", 2), ("", 3)]),
-            ("1\t2", [("", 1), ("", 2)]),
-            ("1  2   .5", [("", 1), ("", 2), ("", 0.5)]),
-            ("+1e3, 2., 1e-3", [("", 1000), ("", 2), ("", 0.001)]),
-            ("42", [("", 42)]),
-            # Headers
-            ("x,y,z", [("x", None), ("y", None), ("z", None)]),
-            ("x (m/s²), y [°C],z", [("x", None, "m/s²"), ("y", None, "°C"), ("z", None)]),
-            ("air pressure\tair humidity (%)", [("air pressure", None), ("air humidity", None, "%")]),
-            ("r b swpd", [("r", None), ("b", None), ("swpd", None)]),
-            ("time,x", [("sensor_time", None), ("x", None)]),
-            # JSON
-            ('{"x": 1, "y": -2.5}', [("x", 1), ("y", -2.5)]),
-            ('{"x": 1, "y": null}', [("x", 1)]),
-            ('{"seq": 7}', [("sensor_seq", 7)]),
-            ("[1, 2.5]", [("", 1), ("", 2.5)]),
-            # Arduino's serial plotter
-            ("x:0.1,y:0.2", [("x", 0.1), ("y", 0.2)]),
-            ("x: 0.1, y: 0.2", [("x", 0.1), ("y", 0.2)]),
-            ("x:0.1 y:0.2", [("x", 0.1), ("y", 0.2)]),
-            ("x:0.1\ty:-2\t", [("x", 0.1), ("y", -2)]),
-            ("my value:3", [("my value", 3)]),
-            # Teleplot
-            ("myData:4", [("myData", 4)]),
-            ("myValue:1234|", [("myValue", 1234)]),
-            ("myValue:1234|g", [("myValue", 1234)]),
-            ("myValue:12.34e+2", [("myValue", 1234)]),
-            ("myValue:1627551892437:1234", [("myValue", 1234)]),
-            ("myValue:1627551892437:1234|np", [("myValue", 1234)]),
-            ("myValue:1234§km²", [("myValue", 1234, "km²")]),
-            ("myValue:1627551892437:1234§m/s|np", [("myValue", 1234, "m/s")]),
-            ("v:1627551892444:1;1627551892555:2§rad", [("v", 1, "rad"), ("v", 2, "rad")]),
-            (">x:0.12", [("x", 0.12)]),
-            # Passed over: nothing, texts, shapes, X-Y points, messages
-            ("", []),
-            ("  \r\n", []),
-            ("state:Turned On|t", []),
-            ("state:1627551892437:Off|t,np", []),
-            ("trajectory:12.3:45.67|xy", []),
-            ("3D|mySimpleCube:S:cube:P:1:1:1:R:0:0:0:W:2:H:2:D:2:C:#2ecc71", []),
-            (">:Hello world", []),
-            (">1627551892437:Hello world", []),
-        ],
-    )
-    def test_understood(self, text: str, expected: list[tuple]) -> None:
-        assert pairs(text) == expected
-
-    @pytest.mark.parametrize(
-        "text",
-        [
-            "nan",
-            "1,inf,2",
-            "1,,2",
-            "1e999",
-            "x:nan",
-            "x:1e999",
-            "x:",
-            "x:1.5C",
-            ":1",
-            "12:30:45",
-            "x:1 y",
-            "1,5;2,5",  # decimal commas: better no value than a wrong one
-            "1,x",
-            "0x1F",
-            "1_000",
-            "x,x",
-            'x",y',
-            '{"x": NaN}',
-            '{"x": 1e999}',
-            '{"x": true}',
-            '{"x": "1"}',
-            '{"x": {"y": 1}}',
-            '{"": 1}',
-            '{"a,b": 1}',
-            '{"x": 1',
-            "[" * MAX_LINE,
-            '{"x": ' + "9" * 400 + "}",
-            "a" * 41,
-            "1," * MAX_LINE,
-            "\x00\x01",
-            "\ufffd",
-        ],
-    )
-    def test_garbled(self, text: str) -> None:
-        with pytest.raises(Garbled) as caught:
-            parse_line(text)
-        assert len(str(caught.value)) < 400
-
-    def test_whatever_arrives(self) -> None:
-        rng = random.Random(15)
-        pieces = [
-            "x",
-            "y:",
-            "1",
-            "-2.5",
-            ",",
-            ";",
-            ":",
-            "§",
-            "|",
-            "t",
-            "{",
-            "}",
-            '"',
-            " ",
-            "\t",
-            "nan",
-            ">",
-            "[",
-        ]
-        start = time.process_time()
-        for _ in range(5000):
-            text = "".join(rng.choices(pieces, k=rng.randrange(12)))
-            noise = "".join(chr(rng.randrange(0x250)) for _ in range(rng.randrange(20)))
-            for line in (text, noise, text + noise):
-                try:
-                    values = parse_line(line)
-                except Garbled:
-                    continue
-                # A number or a name, and never anything that the log or the page could not take.
-                assert len({value.number is None for value in values}) <= 1, line
-                for value in values:
-                    assert value.number is None or math.isfinite(value.number)
-                    assert not set(value.name) & set(',"\n\r:')
-        # Nor is there a line for which it takes long.
-        for line in (
-            "a" + " " * 4000,
-            "a:" * 2000,
-            "1:" * 2000,
-            "a " * 2000,
-            "a:1;" * 1000,
-            "a:1§" + " " * 4000,
-        ):
-            with contextlib.suppress(Garbled):
-                parse_line(line)
-        assert time.process_time() - start < 5
-
-    def test_fields_of_the_option(self) -> None:
-        assert parse_fields("x:m/s², y ,air pressure:hPa") == {"x": "m/s²", "y": "", "air pressure": "hPa"}
-        for wrong in ("", "x,,y", "x,x", "time", 'a"b', "x:" + 21 * "m"):
-            with pytest.raises(ValueError, match=r"is not a field|cannot be called"):
-                parse_fields(wrong)
-
-
-class TestSplitter:
-    def test_torn_anywhere(self) -> None:
-        rng = random.Random(15)
-        text = "".join(f"x:{i} y:{i}°\r\n" for i in range(100)).encode()
-        for _ in range(20):
-            cuts = sorted(rng.choices(range(len(text)), k=30))
-            splitter, lines = Splitter(), []
-            for begin, end in zip([0, *cuts], [*cuts, len(text)], strict=True):
-                lines += splitter.feed(text[begin:end])
-            assert "".join(f"{line}\n" for line in lines).encode() == text
-
-    def test_flood_without_line_ends_is_one_garbled_line(self) -> None:
-        splitter = Splitter()
-        found = []
-        for _ in range(1000):
-            found += splitter.feed(b"x" * 1000)
-            assert len(splitter._begun) <= MAX_LINE
-        found += splitter.feed(b"x\n1\n")
-        assert [type(line) for line in found] == [Garbled, str]
-        assert found[1] == "1"
-
-    def test_bytes_that_are_no_text(self) -> None:
-        (line,) = Splitter().feed(b"\xff\xfe1\n")
-        assert isinstance(line, Garbled)
-
-
-class TestCollector:
-    def readings(self, collector: Collector, *lines: str) -> list:
-        """Give it lines one by one, and return what it makes of them; a text for what is garbled."""
-        found = [reading for line in lines for reading in collector.take([line])]
-        return [str(reading) if isinstance(reading, Garbled) else reading for reading in found]
-
-    def later(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        now = time.monotonic() + 2
-        monkeypatch.setattr("common.lines.time.monotonic", lambda: now)
-
-    def test_header_names_the_numbers_that_follow(self) -> None:
-        collector = Collector()
-        assert self.readings(collector, "booting", "x (m),y", "1,2") == [{"x": 1, "y": 2}]
-        assert collector.fields == {"x": "m", "y": ""}
-        # The header comes again, in the same order, or in another.
-        assert self.readings(collector, "x (m),y", "3,4", "y,x", "5,6") == [
-            {"x": 3, "y": 4},
-            {"y": 5, "x": 6},
-        ]
-        assert self.readings(collector, "1,2,3") == ["3 values in a line where 2 are expected"]
-        assert self.readings(collector, "a,b") == ["names that are not those of this run: 'a, b'"]
-
-    def test_without_a_header(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        collector = Collector()
-        assert self.readings(collector, "1,2", "3,4") == []
-        self.later(monkeypatch)
-        assert self.readings(collector, "5,6") == [{"value1": 5, "value2": 6}]
-        assert self.readings(Collector(from_start=True), "5") == [{"value": 5}]
-
-    def test_names_in_a_line(self) -> None:
-        assert self.readings(Collector(from_start=True), "x:1,y:2") == [{"x": 1, "y": 2}]
-        # On a line that may be damaged two have to agree.
-        assert self.readings(Collector(), "x:1,yq:2", "x:1,y:2", "x:3,y:4") == [{"x": 3, "y": 4}]
-
-    def test_values_one_by_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        collector = Collector(everything=True)
-        assert self.readings(collector, "x:1§m", "y:2", "temperature:20", "x:3") == []
-        self.later(monkeypatch)
-        assert list(collector.pause()) == []
-        assert collector.fields == {"x": "m", "y": "", "temperature": ""}
-        assert self.readings(collector, "x:1", "y:2", "x:3", "y:4", "temperature:20") == [
-            {"x": 1, "y": 2},
-            {"x": 3, "y": 4, "temperature": 20},
-        ]
-        assert self.readings(collector, "y:5") == []
-        assert list(collector.pause()) == [{"y": 5}]
-        # Together in a datagram
-        assert list(collector.take(["x:1", "y:2"])) == [{"x": 1, "y": 2}]
-        assert list(collector.take(["x:1;2;3"])) == [{"x": 1}, {"x": 2}, {"x": 3}]
-        assert self.readings(collector, "late:1") == [
-            "field 'late' is not one of x, y, temperature: 'late:1'"
-        ]
-        assert list(collector.take(["x:1", "late:1", "y:2"]))[1:] == [{"x": 1, "y": 2}]
-
-    def test_fields_that_were_given(self) -> None:
-        collector = Collector({"a": "m", "b": ""})
-        assert self.readings(collector, "x,y", "1,2", "a:3,c:4,b:5") == [{"a": 1, "b": 2}, {"a": 3, "b": 5}]
-        assert self.readings(collector, "c:4") == ["field 'c' is not one of a, b: 'c:4'"]
-
-    def test_no_end_of_names(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        collector = Collector(everything=True)
-        assert len(self.readings(collector, *(f"x{number}:1" for number in range(1000)))) == 1000 - MAX_FIELDS
-        self.later(monkeypatch)
-        self.readings(collector, "x0:1")
-        assert len(collector.fields) == MAX_FIELDS
 
 
 def read(readings: Iterator, count: int) -> list:
@@ -327,7 +79,7 @@ class TestSerialPort:
         with contextlib.closing(port.readings()) as readings:
             next(readings)
             # Torn, it may look like a good one: 29.81,9.79 for example.
-            board.send(b"9.81,9.79\n\xff\n")
+            board.send(b"9.81,9.79\n\xff\x00\n")
             assert "not text" in str(read(readings, 1)[0])
 
     def test_flood_without_line_ends(self, board: Board, port: SerialPort) -> None:
@@ -340,7 +92,7 @@ class TestSerialPort:
             board.send(b"\n1,2\n")
             while found[-1] != {"x": 1, "y": 2}:
                 found += read(readings, 1)
-            assert [type(reading) for reading in found if reading is not None] == [Garbled, dict]
+            assert [type(reading) for reading in found if reading is not None] == [Garbled, Sample]
 
     def test_unplugged_and_plugged_in_again(self, board: Board, port: SerialPort) -> None:
         before = None
@@ -492,7 +244,8 @@ class TestCommand:
     def test_flood_of_rubbish_is_bounded(self) -> None:
         program = of_command("import sys", "while True: sys.stdout.write('rubbish! ' * 10000 + '\\n')")
         found = self.run(self.read(program, 20))
-        assert set(found) == {f"a line of more than {MAX_LINE} bytes"}
+        assert "without a line's end" in found[0]
+        assert set(found[1:]) == {f"a line of more than {MAX_LINE} bytes"}
 
     def run(self, coroutine: object) -> object:
         result = []
@@ -537,8 +290,10 @@ class TestUdpPort:
             assert read(readings, 1) == [{"x": 5}]
             send(b"x:6\ny:7", b'{"x": 8, "y": 9}')
             assert read(readings, 2) == [{"x": 6, "y": 7}, {"x": 8, "y": 9}]
-            send(b"late:1", b"\xff\xfe", b"x:nan", b"x:" + b"1" * MAX_LINE)
+            send(b"\xff\xfe\x00", b"x:nan", b"x:" + b"1" * 5000, b"oops")
             assert [type(reading) for reading in read(readings, 4)] == [Garbled] * 4
+            send(b"x:1000:1;1005:nan;1010:3")
+            assert read(readings, 3) == [PassedOver("x", "'nan' is no number"), {"x": 1}, {"x": 3}]
 
     def test_whatever_arrives(self, udp: tuple[UdpPort, Callable]) -> None:
         port, send = udp
