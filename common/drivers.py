@@ -7,10 +7,10 @@ A sensor has
 - `readings()`: a generator, which may block, or an asynchronous one, which must not.
 
 A generator yields readings: a list with a value for each field, in their order, or a dict with some of them
-by name. In place of a value, None means that there is none. In place of a reading, None means that there is
-nothing at the moment (yielded now and then, it lets a blocking generator be stopped), and `Garbled` that
-something came that was no reading. It raises when the sensor fails. `readings()` is then called again, so a
-sensor that has been plugged in again goes on.
+by name; `values_of()` says what counts as a value. In place of a value, None means that there is none. In
+place of a reading, None means that there is nothing at the moment (yielded now and then, it lets a blocking
+generator be stopped), and `Garbled` that something came that was no reading. It raises when the sensor fails.
+`readings()` is then called again, so a sensor that has been plugged in again goes on.
 """
 
 import asyncio
@@ -20,13 +20,14 @@ import inspect
 import math
 import numbers
 import os
+import re
 import shlex
 import shutil
 import sys
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -155,11 +156,23 @@ def _next(due: float, rate: float) -> float:
     return max(due + 1 / rate, time.monotonic() - 1)
 
 
-def values_of(reading: object, fields: dict[str, str]) -> list[float | None]:
-    """Return the values of a reading in the order of the fields; None where there is none.
+def values_of(reading: object, fields: dict[str, str]) -> tuple[list[float | None], list[str]]:
+    """Return the values of a reading, and what of it was passed over.
+
+    A number is one of Python's, of `decimal`, `fractions` or NumPy, an array of one number, or text that says
+    a number. Anything else in its place (other text, a truth value, NaN, infinity) is no value and is passed
+    over; so is what a dict has besides the fields. None is no value either, but the driver means it.
+
+    Args:
+        reading: what a driver has yielded; a number alone, if the sensor has one field.
+        fields: of the sensor.
+
+    Returns:
+        The values in the order of the fields, None where there is none; and a short text for each thing that
+        was passed over, as in `hum: 'ovf' is no number`.
 
     Raises:
-        Garbled: if it is no reading with these fields.
+        Garbled: if it is no reading with these fields, or has no value at all.
     """
     if isinstance(reading, Garbled):
         raise Garbled(_one_line(reading))
@@ -171,35 +184,89 @@ def values_of(reading: object, fields: dict[str, str]) -> list[float | None]:
         raise Garbled(f"a reading that cannot be read: {explain(error)}") from None
 
 
-def _values_of(reading: object, fields: dict[str, str]) -> list[float | None]:
-    if isinstance(reading, Mapping):
-        unknown = [name for name in reading if name not in fields]
-        if unknown:
-            raise Garbled(f"a reading with the field {unknown[0]!r:.40}; there is {', '.join(fields)}")
-        reading = [reading.get(name) for name in fields]
+def _values_of(reading: object, fields: dict[str, str]) -> tuple[list[float | None], list[str]]:
+    unknown = []
+    if isinstance(reading, Mapping) or hasattr(reading, "keys"):
+        names = dict.fromkeys(reading.keys())
+        unknown = [name for name in names if name not in fields]
+        if names and len(unknown) == len(names):
+            there_is = ", ".join(fields)
+            raise Garbled(f"a reading with the field {_shown(unknown[0])}; there is {there_is}"[:200])
+        reading = [reading[name] if name in names else None for name in fields]
+    elif len(fields) == 1 and _value(reading) is not None:
+        reading = [reading]
     try:
-        if isinstance(reading, str | bytes):
+        # What is text is no list of its characters, and a set has no order.
+        if isinstance(reading, str | bytes | bytearray | set | frozenset):
             raise TypeError
         # What has a length has an end.
-        count, values = len(reading), list(reading)
+        count, cells = len(reading), list(reading)
     except TypeError:
-        raise Garbled(f"a reading that is no list: {reading!r:.60}") from None
+        raise Garbled(f"a reading that is no list: {_shown(reading)}") from None
     if count != len(fields):
         raise Garbled(f"a reading of {count} values where {len(fields)} are expected")
-    values = [_value(value) for value in values]
+    values = [_value(cell) for cell in cells]
+    passed_over = [
+        f"{_printable(name)[:40]}: {_shown(cell)} is no number"
+        for name, cell, value in zip(fields, cells, values, strict=True)
+        if value is None and cell is not None
+    ]
     if all(value is None for value in values):
-        raise Garbled("a reading without a value")
-    return values
+        raise Garbled(f"a reading without a value{f' ({passed_over[0]})' if passed_over else ''}"[:200])
+    return values, passed_over + [f"{_shown(name)} is no field" for name in unknown]
+
+
+# A number as text, in a pattern that takes no more time than the text is long.
+NUMBER = re.compile(r"\s*[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?\s*", re.ASCII)
 
 
 def _value(value: object) -> float | None:
-    if value is None:
+    """Return the finite number that something is, as one of Python's own; None if it is none."""
+    try:
+        if isinstance(value, str):
+            number = _number_in(value)
+        elif isinstance(value, bool):
+            number = None
+        elif isinstance(value, numbers.Integral):
+            number = int(value)
+        elif hasattr(value, "item") and hasattr(value, "dtype"):
+            number = _value_of_array(value)
+        elif isinstance(value, numbers.Real | Decimal):
+            number = float(value)
+        else:
+            number = None
+        return number if number is not None and math.isfinite(number) else None
+    except Exception:  # it is too large, or a mistake in somebody's own type
         return None
-    with suppress(OverflowError):
-        if isinstance(value, numbers.Real) and math.isfinite(value):
-            # As Python's own numbers, whatever a library calls its own.
-            return int(value) if isinstance(value, numbers.Integral) else float(value)
-    raise Garbled(f"a value that is not a finite number: {value!r:.60}")
+
+
+def _number_in(text: str) -> float | None:
+    if not NUMBER.fullmatch(text):
+        return None
+    return float(text) if set(text) & set(".eE") else int(text)
+
+
+def _value_of_array(value: Any) -> float | None:
+    """Return the number in a NumPy scalar, or in an array of one number."""
+    number = value.item()
+    kind = getattr(value.dtype, "kind", "f")
+    # What is masked, a date or a truth value has a number behind it that is none.
+    if kind not in "iuf" or getattr(value, "mask", False) or isinstance(number, bool):
+        return None
+    if kind == "f" and getattr(value.dtype, "itemsize", 8) < 8 and hasattr(value.dtype, "type"):
+        # The float32 of 0.05 is 0.05, and not 0.05000000074505806.
+        number = float(str(value.dtype.type(number)))
+    return int(number) if isinstance(number, numbers.Integral) else float(number)
+
+
+def _shown(thing: object) -> str:
+    """Return a thing as `repr()` shows it, short, and with nothing in it that a terminal would obey."""
+    try:
+        text = repr(thing)
+    except Exception:  # a mistake in somebody's own type, or a number of too many digits
+        text = f"something of the type {type(thing).__name__}"
+    text = _printable(" ".join(text[:1000].split()))
+    return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 def explain(error: BaseException) -> str:
@@ -219,7 +286,11 @@ def _one_line(error: BaseException) -> str:
         text = " ".join(str(error)[:1000].split())
     except Exception:
         text = ""  # a mistake in somebody's own exception
-    return "".join(character if character.isprintable() else "?" for character in text)[:200]
+    return _printable(text)[:200]
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def open_sensor(

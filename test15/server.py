@@ -118,7 +118,7 @@ def take(time_ns, reading):
     if reading is None:
         return
     try:
-        values = values_of(reading, sensor.fields)
+        values, _passed_over = values_of(reading, sensor.fields)
     except Garbled as garbled:
         status["garbled"] += 1
         status["last_garbled"], status["garbled_at"] = str(garbled), time.time()

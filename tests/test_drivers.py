@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import itertools
 import math
 import os
 import random
@@ -13,8 +14,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import psutil
 import pytest
 
@@ -358,8 +364,8 @@ class Async:
 class Unreadable(dict):
     """A type of somebody's own, with mistakes in it."""
 
-    def get(self, name: str, default: object = None) -> None:
-        raise OSError(f"there is no {name}")
+    def keys(self) -> None:
+        raise OSError("there is nothing")
 
     def __repr__(self) -> str:
         raise OSError("not even this")
@@ -475,11 +481,81 @@ class TestOwnSensors:
             ([1, 2.5], [1, 2.5]),
             ((1, None), [1, None]),
             ({"b": 2}, [None, 2]),
-            ({"b": 2, "a": True}, [1, 2]),
+            ({"b": 2, "a": 1}, [1, 2]),
+            # Numbers of other types
+            ([Decimal("21.5"), Fraction(1, 4)], [21.5, 0.25]),
+            ([Decimal("-0"), 10**18 + 1], [0, 10**18 + 1]),
+            (np.array([1, 2]), [1, 2]),
+            (np.array([1.5, 2], dtype=">f4"), [1.5, 2]),
+            (pd.Series({"b": 2.5, "a": 1}), [1, 2.5]),
+            ([np.float64(1.5), np.float32(0.05)], [1.5, 0.05]),
+            ([np.uint8(255), np.int64(-1)], [255, -1]),
+            ([np.array(0.05, np.float32), np.array([7])], [0.05, 7]),
+            ([np.float16(0.1), np.longdouble(0.5)], [0.1, 0.5]),
+            # Numbers as text
+            (["1", " -2.5e3 "], [1, -2500]),
+            (["+.5", "2."], [0.5, 2]),
+            (["1285704473650888702", "0"], [1285704473650888702, 0]),
         ],
     )
     def test_values(self, reading: object, values: list) -> None:
-        assert values_of(reading, {"a": "", "b": ""}) == values
+        taken, passed_over = values_of(reading, {"a": "", "b": ""})
+        assert (taken, passed_over) == (values, [])
+        assert all(type(value) in (int, float, type(None)) for value in taken)
+
+    @pytest.mark.parametrize(
+        ("cell", "shown"),
+        [
+            (math.nan, "nan"),
+            (-math.inf, "-inf"),
+            (10**400, "1000"),
+            (10**5000, "something of the type int"),
+            ("ovf", "'ovf'"),
+            ("", "''"),
+            ("21.5 °C", "'21.5 °C'"),
+            ("1_000", "'1_000'"),
+            ("٣", "'٣'"),
+            ("nan", "'nan'"),
+            ("1e999", "'1e999'"),
+            ("9" * 100_000, "'9999"),
+            (True, "True"),
+            (Decimal("NaN"), "Decimal('NaN')"),
+            (Decimal("sNaN"), "Decimal('sNaN')"),
+            (Decimal("1e999"), "Decimal('1E+999')"),
+            (1j, "1j"),
+            ([1], "[1]"),
+            (datetime(2026, 1, 5), "datetime.datetime(2026"),
+            (np.float32("nan"), "np.float32(nan)"),
+            (np.bool_(True), "np.True_"),
+            (np.complex128(1), "np.complex128("),
+            (np.datetime64("2026-01-05", "ns"), "np.datetime64("),
+            (np.array([1, 2]), "array([1, 2])"),
+            (np.ma.masked, "masked"),
+            (pd.NA, "<NA>"),
+            (Unreadable(), "something of the type Unreadable"),
+            ("\x1b[31m\x9b\u202e", "'\\x1b[31m\\x9b\\u202e'"),
+        ],
+        ids=itertools.count(),
+    )
+    def test_a_cell_that_is_no_number_spoils_no_other(self, cell: object, shown: str) -> None:
+        for reading in ([cell, 2], {"a": cell, "b": 2}):
+            values, (passed_over,) = values_of(reading, {"a": "", "b": ""})
+            assert values == [None, 2]
+            assert passed_over.startswith(f"a: {shown}")
+            assert passed_over.endswith(" is no number")
+            assert passed_over.isprintable()
+            assert len(passed_over) < 100
+        with pytest.raises(Garbled, match="a reading without a value"):
+            values_of([cell], {"a": ""})
+
+    def test_what_a_dict_has_besides_the_fields(self) -> None:
+        values, passed_over = values_of({"a": 1, "c\x1b": 2, 7: 3, "b": None}, {"a": "", "b": ""})
+        assert values == [1, None]
+        assert passed_over == [r"'c\x1b' is no field", "7 is no field"]
+
+    @pytest.mark.parametrize("reading", [7, Decimal(7), "7", np.float32(7), np.array(7), np.array([7])])
+    def test_one_field_takes_a_number_alone(self, reading: object) -> None:
+        assert values_of(reading, {"a": ""}) == ([7], [])
 
     @pytest.mark.parametrize(
         "reading",
@@ -489,20 +565,20 @@ class TestOwnSensors:
             [],
             {},
             {"c": 1},
+            {"a": None},
             [None, None],
-            ["1", 2],
+            [math.nan, "ovf"],
             "12",
             b"12",
+            bytearray(b"12"),
+            {1, 2},
             7,
+            np.array(7),
+            np.array([[1, 2]]),
             object(),
-            [math.nan, 1],
-            [math.inf, 1],
-            [10**400, 1],
-            [[1], 2],
             Garbled("noise"),
-            [10**5000, 1],
             Unreadable(),
-            [Unreadable(), 1],
+            Unreadable(a=1),
         ],
     )
     def test_rubbish(self, reading: object) -> None:
