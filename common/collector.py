@@ -102,11 +102,13 @@ class Collector:
                     self._header = []
                 yield garbled
         now = time.monotonic()
-        newest = max((value.time_ms for value in found if value.time_ms is not None), default=0.0)
+        newest = max((value.time_ms for value in found if value.time_ms is not None), default=None)
         for name, number, *_, time_ms in found:
+            if time_ms is None:
+                time_ms = newest  # what arrives together with times of the sender's own
             if name in self._groups.get(time_ms, (0, 0, {}))[2]:
                 yield from self.flush()
-            age = 0.0 if time_ms is None else (newest - time_ms) / 1000
+            age = (newest - time_ms) / 1000 if newest is not None else 0.0
             self._groups.setdefault(time_ms, (now, age, {}))[2][name] = number
         is_whole |= len(found) > 1
         if None in self._groups and (is_whole or len(self._groups[None][2]) == len(self.fields)):

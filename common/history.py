@@ -30,14 +30,13 @@ class History:
     def __init__(self, folder: Path, page: Path, log: Recording | None = None) -> None:
         self.folder, self.log = folder, log
         self._begun = asyncio.Event()
-        if log:
-            self._begun.set()
         self.files = {**static_files(), "/": page, "/dashboard": page}
 
     def begin(self, log: Recording) -> None:
         """Let clients have the run that is recorded from now on."""
         self.log = log
         self._begun.set()
+        self._begun = asyncio.Event()
 
     async def open_run(self, name: str | None) -> Recording | None:
         """Return a run, which has to be given back to `close_run`.
@@ -116,18 +115,34 @@ class History:
         if name and opened is None:
             await connection.close(1008, f"there is no run {name[:40]!r}")
             return
+        recording = sending = None
+
+        async def greet() -> None:
+            """Say what run this is, as soon as there is one, and again when another one has begun."""
+            nonlocal recording, sending
+            while opened is None or recording is None:
+                run = opened or self.log
+                if run is None or run is recording:
+                    await self._begun.wait()
+                    continue
+                if sending:
+                    sending.cancel()
+                recording, sending = run, None
+                await connection.send(json.dumps(_hello(run)))
+
         try:
             async with asyncio.TaskGroup() as tasks:
-                greeting = tasks.create_task(self._greet(connection, opened))
-                sending = None
+                greeting = tasks.create_task(greet())
                 async for message in connection:
-                    recording = greeting.result() if greeting.done() else None
                     match _parse(message):
                         case {"ping": ping}:
                             await connection.send(json.dumps({"pong": ping, "now": time.time()}))
+                        # As long as there are no readings, the fields can change, and a page asks anew.
                         case {"epoch": epoch, "have": int(have)} if (
-                            recording and sending is None and have >= 0
+                            recording and have >= 0 and not (sending and recording.head)
                         ):
+                            if sending:
+                                sending.cancel()
                             have = min(have, recording.head) if epoch == recording.epoch else 0
                             sending = tasks.create_task(_send_rows(connection, recording, have))
                         case {
@@ -151,24 +166,20 @@ class History:
             if opened:
                 self.close_run(opened)
 
-    async def _greet(self, connection: ServerConnection, recording: Recording | None) -> Recording:
-        """Say what run this is, as soon as there is one."""
-        if recording is None:
-            await self._begun.wait()
-            recording = self.log
-        hello = {
-            "epoch": recording.epoch,
-            "run": recording.name,
-            "live": recording.live,
-            "first": recording.first,
-            "head": recording.head,
-            "fields": list(recording.fields),
-            "units": list(recording.fields.values()),
-            "rate": recording.rate,
-            "speed": recording.speed,
-        }
-        await connection.send(json.dumps(hello))
-        return recording
+
+def _hello(recording: Recording) -> dict[str, Any]:
+    """Return what a page is told of a run first."""
+    return {
+        "epoch": recording.epoch,
+        "run": recording.name,
+        "live": recording.live,
+        "first": recording.first,
+        "head": recording.head,
+        "fields": list(recording.fields),
+        "units": list(recording.fields.values()),
+        "rate": recording.rate,
+        "speed": recording.speed,
+    }
 
 
 async def _send_rows(connection: ServerConnection, recording: Recording, have: int) -> None:

@@ -18,6 +18,7 @@ from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
 from common.clients import MAX_BACKLOG, send_to_all
+from common.collector import PassedOver, Sample
 from common.drivers import OPTIONS, Garbled, explain, open_sensor, values_of
 from common.history import History
 from common.http import HttpConnection
@@ -25,6 +26,7 @@ from common.network import announce
 from common.options import parse_options
 from common.recorder import Recorder, repair
 from common.running import run
+from common.tally import Tally
 
 RETRY = 1  # seconds until a sensor that has failed is tried again
 MAX_WAITING = 1000  # readings that the event loop has yet to take; the driver's thread waits for it then
@@ -36,8 +38,8 @@ except ValueError as error:
     raise SystemExit(str(error)) from None
 silent_after = options.silent_after or max(3, 5 / (sensor.rate or 5))
 status = {"state": "waiting", "text": "waiting for the first reading", "since": time.time()}
-status |= {"garbled": 0, "last_garbled": "", "garbled_at": 0.0}
 heard = 0.0  # when there was a reading, in seconds of time.monotonic()
+latest_ns = 0  # the time of the latest reading
 
 HERE = Path(__file__).parent
 LOGS = HERE / "logs"
@@ -114,33 +116,40 @@ async def read_in_thread(readings):
 
 def take(time_ns, reading):
     """Take in what the sensor has yielded. Only the event loop's thread comes here."""
-    global heard
+    global heard, latest_ns
+    if isinstance(reading, PassedOver):
+        tally.passed_over(str(reading))
+        return
+    begin()
+    if isinstance(reading, Sample):
+        # One of a batch is older than its arrival, but not than the one before it.
+        time_ns = max(time_ns - round(reading.age * 1e9), min(time_ns, latest_ns + 1))
+        reading = tally.in_time(reading, history.log.fields)
     if reading is None:
         return
     try:
-        values, _passed_over = values_of(reading, sensor.fields)
+        values, passed_over = values_of(reading, history.log.fields if history.log else {})
     except Garbled as garbled:
-        status["garbled"] += 1
-        status["last_garbled"], status["garbled_at"] = str(garbled), time.time()
-        if status["garbled"].bit_count() == 1:  # the first, the second, the fourth …: there can be thousands
-            say(f"garbled ({status['garbled']} so far): {garbled}")
+        tally.garbled(str(garbled))
         return
-    heard = time.monotonic()
-    if status["state"] != "ok":
-        begin()
-        tell("ok", "readings arrive")
+    for text in passed_over:
+        tally.passed_over(text)
+    heard, latest_ns = time.monotonic(), time_ns
+    tell(*tally.read())
     if running.is_set():
         history.log.add(time_ns, values)
 
 
 def begin():
-    """Begin the run as soon as its fields are known. A sensor that sends lines learns them from these."""
-    if history.log is None and sensor.fields:
-        log = Recorder(LOGS, sensor.fields, sensor.rate)
-        log.start(changed=tell_state)
-        history.begin(log)
+    """Begin the run as soon as its fields are known, and anew if others come before its first reading."""
+    log = history.log
+    if sensor.fields and (log is None or (log.acquired == 0 and log.fields != sensor.fields)):
+        history.begin(Recorder(LOGS, sensor.fields, sensor.rate))
+        history.log.start(changed=tell_state)
         if running.is_set():
-            log.note("start")
+            history.log.note("start")
+        if log:
+            log.close()
 
 
 def tell(name, text):
@@ -155,6 +164,9 @@ def say(text):
     print(f"{time.strftime('%H:%M:%S')} sensor: {text}")
     if history.log:
         history.log.note("sensor", text)
+
+
+tally = Tally(say)
 
 
 async def handler(connection):
@@ -201,7 +213,7 @@ def obey(command):
 
 def state():
     error = history.log.error if history.log else None
-    return json.dumps({"running": running.is_set(), "log_error": error, "sensor": status})
+    return json.dumps({"running": running.is_set(), "log_error": error, "sensor": status | tally.report()})
 
 
 def tell_state():
@@ -210,12 +222,12 @@ def tell_state():
 
 async def send_counts():
     """Say four times a second how much there is; and find out whether the sensor has fallen silent."""
-    garbled = 0
+    told = {}
     while True:
         if time.monotonic() - heard > silent_after:
             tell("silent", f"no reading for {silent_after:g} s")
-        if garbled != status["garbled"]:
-            garbled = status["garbled"]
+        if told != tally.report():
+            told = tally.report()
             tell_state()
         log = history.log
         counts = {name: getattr(log, name) if log else 0 for name in ("acquired", "logged", "lost")}

@@ -579,6 +579,10 @@ class TestBatches:
         assert [sample for sample, _ in found] == [{"x": 1, "y": 3}, {"x": 2, "y": 4}]
         assert [age for _, age in found] == pytest.approx([0.005, 0], abs=0.002)
 
+    def test_values_without_a_time_are_of_the_newest(self) -> None:
+        found = self.ages(Collector({"x": "", "y": ""}), ["x:1000:1;1005:2", "y:3"])
+        assert [sample for sample, _ in found] == [{"x": 1}, {"x": 2, "y": 3}]
+
     def test_one_that_is_no_number_spoils_no_other(self) -> None:
         collector = Collector({"v": ""})
         found = list(collector.take(["v:1000:1;1005:nan;1010:3"]))

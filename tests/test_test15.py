@@ -89,7 +89,7 @@ class TestStep15(Console, Commands, Programs):
                 has_been_shown("readings arrive")
                 wait_for_state(connection, "silent")
                 has_been_shown("silent since")
-                board.send(b"\xff\xff\n")
+                board.send(b"\xff\x00\n")
                 expect(page.locator("#garbled")).to_contain_text("not text")
                 board.unplug()
                 assert wait_for_state(connection, "failed")["garbled"] >= 1
@@ -134,7 +134,7 @@ class TestStep15(Console, Commands, Programs):
             ),
             (
                 ["while True:", "    time.sleep(0.01)", "    yield ['x']"],
-                "(4 so far): a value that is not",
+                "(4 so far): a reading without a value (a: 'x' is no number)",
             ),
             (["time.sleep(600)", "yield [1]"], "sensor: no reading for 0.5 s"),
             (["await asyncio.sleep(600)", "yield [1]"], "sensor: no reading for 0.5 s"),
