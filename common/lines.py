@@ -677,7 +677,7 @@ def _leaf(name: str, item: Any) -> Value:
             return Value(name, item if is_large else float(item))
     except OverflowError:
         pass
-    return Value(name, None, "", "a number that is not finite", True)
+    return Value(name, None, "", str(item)[:40] if isinstance(item, float) else "too many digits", True)
 
 
 def parse_fields(text: str) -> dict[str, str]:

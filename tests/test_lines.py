@@ -71,7 +71,7 @@ class TestParseLine:
             # JSON
             ('{"x": 1, "y": -2.5}', [("x", 1), ("y", -2.5)]),
             ('{"x": 1, "y": null, "z": true}', [("x", 1), ("y", None, "null"), ("z", None, "true")]),
-            ('{"x": NaN, "y": 1}', [("x", None, "a number that is not finite"), ("y", 1)]),
+            ('{"x": NaN, "y": 1}', [("x", None, "nan"), ("y", 1)]),
             ('{"seq": 7}', [("sensor_seq", 7)]),
             ('{"x": "1", "power": "0.49W"}', [("x", 1), ("power", 0.49, "W")]),
             ('{"temp (°C)": 21}', [("temp", 21, "°C")]),

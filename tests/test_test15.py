@@ -266,6 +266,159 @@ class TestStep15(Console, Commands, Programs):
         for row in read_log(server.log):
             assert abs(row["time_ns"] / 1e9 - row["a"]) < 0.5
 
+    @pytest.fixture
+    def udp(self, start_server: Callable[..., Server]) -> Iterator[tuple[Server, Callable[..., None]]]:
+        """A server that hears datagrams, and a function that sends them."""
+        port = free_port()
+        server = start_server("--sensor", f"udp:{port}")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+
+            def send(*datagrams: str) -> None:
+                for datagram in datagrams:
+                    sender.sendto(datagram.encode("latin-1"), ("127.0.0.1", port))
+
+            yield server, send
+
+    def start(self, server: Server, send: Callable[..., None], datagram: str) -> None:
+        """Let the fields be learned, and recording begin with the next reading."""
+
+        def arrives() -> bool:
+            send(datagram)
+            return "readings arrive" in server.output
+
+        wait_until(arrives, "readings")
+        with control() as connection:
+            connection.send("START")
+            server.wait_for("Received 'START'")
+
+    def test_batch_keeps_the_distances_of_its_sender(self, udp: tuple[Server, Callable]) -> None:
+        server, send = udp
+        self.start(server, send, "v:0:0")
+        batches = []
+        for number in range(20):
+            points = ";".join(f"{1000 * number + 5 * point}:{10 * number + point}" for point in range(10))
+            # One of ten is no number; the others are readings all the same.
+            batches.append((time.time(), f"v:{points.replace(f':{10 * number + 3};', ':nan;')}"))
+            send(batches[-1][1])
+            wait_until(lambda number=number: f",{10 * number + 9}.0\n" in self.logged(server), "a batch")
+        server.stop()
+        rows = [row for row in read_log(server.log) if row["v"] >= 1]
+        assert [row["v"] for row in rows] == [value for value in range(1, 200) if value % 10 != 3]
+        for sent, batch in batches:
+            first = 10 * [text for _, text in batches].index(batch)
+            times = [row["time_ns"] / 1e9 for row in rows if first < row["v"] < first + 10]
+            # The newest is as old as the datagram is, and the others are as much older as the sender says.
+            assert sent <= times[-1] < sent + 2
+            ages = [times[-1] - moment for moment in times]
+            own = [(first + 9 - row["v"]) * 0.005 for row in rows if first < row["v"] < first + 10]
+            assert ages == pytest.approx(own, abs=0.001)
+
+    def logged(self, server: Server) -> str:
+        return server.log.read_text(encoding="utf-8") if "Logging to" in server.output else ""
+
+    def test_field_that_comes_before_the_first_reading_is_welcome(
+        self, udp: tuple[Server, Callable], pages: Pages
+    ) -> None:
+        server, send = udp
+        page = pages.connect()
+        legend = page.locator("#legend")
+
+        def arrives() -> bool:
+            send("x:1,y:2")
+            return "x" in legend.inner_text()
+
+        wait_until(arrives, "fields")
+        send("x:1,y:2,battery:3.7")
+        expect(legend).to_contain_text("battery")
+        assert page.evaluate("() => run.fields") == ["x", "y", "battery"]
+        page.get_by_role("button", name="Start", exact=True).click()
+        server.wait_for("Received 'START'")
+
+        def recorded() -> bool:
+            send("x:1,y:2,battery:3.7")
+            return "Logging to" in server.output
+
+        wait_until(recorded, "a row")
+        # From here on a log has its columns; what comes now is counted under its own heading.
+        send("x:5,y:6,battery:3.6,humidity:50", "humidity:51")
+        sensor = page.get_by_role("region", name="Sensor")
+        expect(sensor).to_contain_text("Too late for this run: 2 values of humidity")
+        expect(sensor).not_to_contain_text("Garbled")
+        expect(legend.locator(".value").nth(2)).to_have_text("3.6")
+        expect(page.locator("#notice")).to_have_text("")
+        page.close()
+        server.stop()
+        assert read_log(server.log)[-1]["battery"] == 3.6
+
+    def test_what_is_passed_over_is_named_once(self, udp: tuple[Server, Callable], pages: Pages) -> None:
+        server, send = udp
+        message = '{"time": "2026-01-05 10:00:00", "model": "Thermo-X", "t": 21.5, "h": NaN}'
+        self.start(server, send, message)
+        page = pages.connect()
+        for _ in range(30):
+            send(message)
+        sensor = page.get_by_role("region", name="Sensor")
+        expect(sensor).to_contain_text("model: 'Thermo-X' is no number")
+        expect(sensor).to_contain_text("h: 'nan' is no number")
+        expect(sensor).to_contain_text("Sensor ok since")
+        expect(sensor).not_to_contain_text("Garbled")
+        assert server.output.count("sensor: passed over model: 'Thermo-X'") == 1
+        page.close()
+        server.stop()
+        assert server.log.read_text(encoding="utf-8").splitlines()[1].endswith(",21.5,")
+
+    def test_state_is_not_ok_while_much_cannot_be_read(
+        self, udp: tuple[Server, Callable], pages: Pages
+    ) -> None:
+        server, send = udp
+        self.start(server, send, "x:1,y:2")
+        page = pages.connect()
+        sensor = page.get_by_role("region", name="Sensor")
+        expect(sensor).to_have_attribute("data-state", "ok")
+        for _ in range(20):
+            send("oops", "x:1,y:2", "x:1,y:2", "x:1,y:2")
+        expect(sensor).to_contain_text("more than a tenth of the latest lines could not be read")
+        expect(sensor).to_have_attribute("data-state", "garbled")
+        server.wait_for("more than a tenth of the latest lines could not be read")
+        for _ in range(100):
+            send("x:1,y:2")
+        expect(sensor).to_have_attribute("data-state", "ok")
+        # One in twenty is not worth an alarm.
+        for number in range(21, 41):
+            send("oops", *["x:1,y:2"] * 19)
+            expect(sensor).to_contain_text(f"Garbled: {number}")
+        assert server.output.count("more than a tenth") == 1
+
+    def test_older_encodings_and_line_ends(self, udp: tuple[Server, Callable]) -> None:
+        server, send = udp
+        self.start(server, send, "temp (°C):21\rhum (%):50\n\rp:1\r\n")
+        send("temp (°C):22\rhum (%):51\n\rp:2\r\n")
+        with control("data") as data:
+            hello = json.loads(data.recv(timeout=10))
+            assert (hello["fields"], hello["units"]) == (["temp", "hum", "p"], ["°C", "%", ""])
+            data.send(json.dumps({"epoch": hello["epoch"], "have": 0}))
+            while not (lines := json.loads(data.recv(timeout=10)).get("lines", "")):
+                pass
+            assert lines.splitlines()[-1].endswith(",22.0,51.0,2.0")
+
+    def test_program_that_never_ends_a_line_is_told_so(self, start_server: Callable[..., Server]) -> None:
+        code = "import time; print(1, end=' ', flush=True); time.sleep(600)"
+        server = start_server("--sensor", f'command:python -c "{code}"')
+        server.wait_for("2 bytes without a line's end; every reading has to end with one: '1 '")
+
+    def test_many_fields_in_a_line(self, start_server: Callable[..., Server]) -> None:
+        code = "import time; exec('while True: print(*range(1024), sep=chr(44)); time.sleep(0.05)')"
+        server = start_server("--sensor", f'command:python -c "{code}"')
+        server.wait_for("readings arrive")
+        with control("data") as data, control() as connection:
+            hello = json.loads(data.recv(timeout=10))
+            assert len(hello["fields"]) == 1024
+            connection.send("START")
+            server.wait_for("Logging to")
+            wait_until(lambda: self.logged(server).count("\n") > 3, "rows")
+        server.stop()
+        assert list(read_log(server.log)[-1].values())[2:] == list(range(1024))
+
     @pytest.mark.parametrize("spec", ["foo", "udp:x", "serial:", "command:no-such-program", "no.py"])
     def test_wrong_names_are_one_sentence(self, spec: str) -> None:
         server = Server(Path(__file__).parent.parent / "test15", "--sensor", spec)

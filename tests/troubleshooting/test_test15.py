@@ -136,17 +136,24 @@ class TestTroubles:
         wait_until(sent, "garbled lines")
         entry.seen_in(server.output)
 
-    @trouble("`field 'battery' is not one of x, y, z")
+    @trouble("`too late for this run, whose log has its columns: battery`")
     def test_field_that_comes_late(self, copy: Copy, entry: Trouble) -> None:
         copy.write(
             "board.py",
-            "import time\n\n"
-            "print('x:1,y:2,z:3')\n"
-            "while True:\n    print('battery:3.7')\n    time.sleep(0.01)\n",
+            "import itertools, pathlib, time\n\n"
+            "for _ in itertools.repeat(None):\n"
+            "    print('x:1,y:2,z:3')\n"
+            "    if pathlib.Path('charged').exists():\n        print('battery:3.7')\n"
+            "    time.sleep(0.01)\n",
         )
         sensor = ("--sensor", "command:python board.py")
         server = copy.start(*sensor)
-        server.wait_for("garbled")
+        with copy.step.connect("control") as control:
+            server.wait_for("readings arrive")
+            control.send("START")
+            server.wait_for("Logging to")
+            copy.write("charged", "")
+            server.wait_for("too late")
         entry.seen_in(server.output)
         server.stop()
         named = copy.start(*sensor, "--fields", "x,y,z,battery")
@@ -157,7 +164,29 @@ class TestTroubles:
             while not hear(data, "lines")["lines"].endswith(",,,,3.7\n"):
                 pass
         named.stop()
-        assert "garbled" not in named.output
+        assert "too late" not in named.output
+
+    @trouble("`2 bytes without a line's end; every reading has to end with one: '1 '`")
+    def test_line_without_an_end(self, copy: Copy, entry: Trouble) -> None:
+        copy.write("roll.py", "import time\n\nprint(1, end=' ')\ntime.sleep(60)\n")
+        server = copy.start("--sensor", "command:python roll.py")
+        server.wait_for("without a line's end")
+        entry.seen_in(server.output)
+        server.stop()
+        copy.write("roll.py", "import time\n\nprint(1)\ntime.sleep(60)\n")
+        copy.start("--sensor", "command:python roll.py").wait_for("readings arrive")
+
+    @trouble("`readings arrive, but more than a tenth of the latest lines could not be read`")
+    def test_messages_among_the_readings(self, copy: Copy, entry: Trouble, pages: Pages) -> None:
+        copy.write(
+            "board.py",
+            "import time\n\nwhile True:\n"
+            "    print('x:1,y:2\\nx:1,y:2\\nx:1,y:2\\nRetrying…')\n    time.sleep(0.01)\n",
+        )
+        server = copy.start("--sensor", "command:python board.py")
+        server.wait_for("more than a tenth")
+        entry.seen_in(server.output)
+        expect(pages.connect().get_by_role("region", name="Sensor")).to_contain_text("Garbled")
 
     @trouble("Nothing comes from a program, then everything at once")
     @pytest.mark.skipif(not shutil.which("stdbuf"), reason="needs stdbuf, which Linux has")
