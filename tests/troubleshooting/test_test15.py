@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Callable
 
 import pytest
+from playwright.sync_api import expect
 from websockets.sync.client import ClientConnection
 
 from tests.conftest import Pages
