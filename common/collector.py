@@ -20,10 +20,11 @@ class Sample(dict[str, float]):
     """A reading of some fields by their names.
 
     Attributes:
-        age: how many seconds ago it was taken, as far as its sender says so; 0 if it does not.
+        time_ns: when it was taken, in nanoseconds of Unix time: when it arrived, less its age among what has
+            arrived together with it, as far as its sender says so.
     """
 
-    age = 0.0
+    time_ns = 0
 
 
 class PassedOver(NamedTuple):
@@ -78,8 +79,8 @@ class Collector:
         self._bare: list[Value] = []  # the latest line without names
         self._late = 0
         self._written: dict[str, str] = {}  # the units behind the numbers
-        # What has been put together so far, by the sender's time: (since when, age at that time, values).
-        self._groups: dict[float | None, tuple[float, float, dict[str, float]]] = {}
+        # What has been put together so far, by the sender's time: (since when, time in ns, values).
+        self._groups: dict[float | None, tuple[float, int, dict[str, float]]] = {}
 
     def take(self, lines: Iterable[str | Garbled]) -> Iterator[Sample | Garbled | PassedOver]:
         """Yield the readings that lines complete which have arrived together, and what was none."""
@@ -101,15 +102,15 @@ class Collector:
                 if not any(column.unit for column in self._header):
                     self._header = []
                 yield garbled
-        now = time.monotonic()
+        now, arrived_ns = time.monotonic(), time.time_ns()
         newest = max((value.time_ms for value in found if value.time_ms is not None), default=None)
         for name, number, *_, time_ms in found:
             if time_ms is None:
                 time_ms = newest  # what arrives together with times of the sender's own
             if name in self._groups.get(time_ms, (0, 0, {}))[2]:
                 yield from self.flush()
-            age = (newest - time_ms) / 1000 if newest is not None else 0.0
-            self._groups.setdefault(time_ms, (now, age, {}))[2][name] = number
+            age_ns = round((newest - time_ms) * 1e6) if newest is not None else 0
+            self._groups.setdefault(time_ms, (now, arrived_ns - age_ns, {}))[2][name] = number
         is_whole |= len(found) > 1
         if None in self._groups and (is_whole or len(self._groups[None][2]) == len(self.fields)):
             yield from self.flush()
@@ -127,12 +128,11 @@ class Collector:
 
     def flush(self, last: float | None = None) -> Iterator[Sample]:
         """Yield what has been put together so far, in the order of its time, up to the time `last`."""
-        now = time.monotonic()
         keys = [key for key in self._groups if last is None or key is None or key <= last]
         for key in sorted(keys, key=lambda key: (key is None, key)):
-            since, age, group = self._groups.pop(key)
+            _, time_ns, group = self._groups.pop(key)
             sample = Sample(group)
-            sample.age = age + now - since if key is not None else 0.0
+            sample.time_ns = time_ns
             yield sample
 
     def reset(self) -> None:

@@ -57,7 +57,7 @@ class Tally:
                 self._late_fields[name] = None
                 self._say(f"too late for this run, whose log has its columns: {name}")
         rest = Sample({name: value for name, value in sample.items() if name in fields})
-        rest.age = sample.age
+        rest.time_ns = sample.time_ns
         return rest or None
 
     def read(self) -> tuple[str, str]:

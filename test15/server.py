@@ -122,8 +122,8 @@ def take(time_ns, reading):
         return
     begin()
     if isinstance(reading, Sample):
-        # One of a batch is older than its arrival, but not than the one before it.
-        time_ns = max(time_ns - round(reading.age * 1e9), min(time_ns, latest_ns + 1))
+        # One of a batch can be older than its arrival, but not than the one before it.
+        time_ns = max(reading.time_ns, min(time_ns, latest_ns + 1))
         reading = tally.in_time(reading, history.log.fields)
     if reading is None:
         return
