@@ -296,12 +296,12 @@ class TestStep15(Console, Commands, Programs):
         self.start(server, send, "v:0:0")
         batches = []
         for number in range(20):
+            time.sleep(0.06)  # the sender takes ten samples meanwhile
             points = ";".join(f"{1000 * number + 5 * point}:{10 * number + point}" for point in range(10))
             # One of ten is no number; the others are readings all the same.
             batches.append((time.time(), f"v:{points.replace(f':{10 * number + 3};', ':nan;')}"))
             send(batches[-1][1])
             wait_until(lambda number=number: f",{10 * number + 9}.0\n" in self.logged(server), "a batch")
-            time.sleep(0.06)  # the sender takes ten samples meanwhile
         server.stop()
         rows = [row for row in read_log(server.log) if row["v"] >= 1]
         assert [row["v"] for row in rows] == [value for value in range(1, 200) if value % 10 != 3]
