@@ -11,8 +11,8 @@ from common.lines import IS_MOMENT, MAX_FIELDS, Garbled, Line, Value, parse_line
 # belong to one reading, in seconds.
 LEARN = 1.0
 QUIET = 0.02
-# How many names may come late, and how many readings may wait for their other fields.
-MAX_LATE = 100
+# How many names may come in many lines, how many of them late, and how many readings may wait.
+MAX_NAMES, MAX_LATE = 200, 100
 MAX_GROUPS = 1000
 
 
@@ -232,8 +232,10 @@ class Collector:
             # Text is no field; what stands for a missing number is.
             names = [value.name for value in line.values if value.number is not None or value.is_missing]
             names = list(dict.fromkeys(names))
-            if len(self._seen.keys() | set(names)) > MAX_FIELDS:
-                raise Garbled(f"more than {MAX_FIELDS} fields")
+            # One line may have as many as a spectrometer; but names without end, one by one, are an attack.
+            most = MAX_FIELDS if len(names) > MAX_NAMES else MAX_NAMES
+            if len(self._seen.keys() | set(names)) > most:
+                raise Garbled(f"more than {most} fields")
             self._seen.update(names)
             self._units.update({value.name: value.unit for value in line.values if value.unit})
             self._styles["named"] += 1
