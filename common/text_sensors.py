@@ -22,6 +22,9 @@ try:
 except ModuleNotFoundError:
     serial = None
 
+# Linux can tell how many datagrams found no room any more (SO_RXQ_OVFL in socket(7)).
+COUNTS_LOST, SO_RXQ_OVFL = sys.platform == "linux", 40
+
 Reading = Sample | PassedOver | Garbled | None
 
 
@@ -201,11 +204,19 @@ class UdpPort:
         return self._collector.fields
 
     def readings(self) -> Iterator[Reading]:
+        lost = 0
         with self._open() as receiver:
             receiver.settimeout(QUIET)
             while True:
                 try:
-                    data = receiver.recv(2**16)
+                    if COUNTS_LOST:
+                        data, counts, *_ = receiver.recvmsg(2**16, 64)
+                        now_lost = sum(int.from_bytes(count, sys.byteorder) for *_, count in counts)
+                        if now_lost > lost:
+                            yield Garbled(f"{now_lost - lost} datagrams came too fast and are lost")
+                            lost = now_lost
+                    else:
+                        data = receiver.recv(2**16)
                 except TimeoutError:
                     yield from self._collector.pause()
                 except ConnectionResetError:
@@ -224,6 +235,9 @@ class UdpPort:
             # A name such as localhost can have addresses of both kinds; most senders use the older one.
             family, *_, address = min(found, key=lambda one: one[0] != socket.AF_INET)
             receiver = socket.socket(family, socket.SOCK_DGRAM)
+            receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**22)  # as much as the system allows
+            if COUNTS_LOST:
+                receiver.setsockopt(socket.SOL_SOCKET, SO_RXQ_OVFL, 1)
             try:
                 receiver.bind(address)
             except BaseException:

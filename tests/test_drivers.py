@@ -301,6 +301,27 @@ class TestUdpPort:
             send(b"x:1000:1;1005:nan;1010:3")
             assert read(readings, 3) == [PassedOver("x", "'nan' is no number"), {"x": 1}, {"x": 3}]
 
+    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts them")
+    def test_what_comes_too_fast_is_counted(self, udp: tuple[UdpPort, Callable]) -> None:
+        port, send = udp
+        sensor = UdpPort("127.0.0.1", port.port, {"x": ""})
+        with contextlib.closing(sensor.readings()) as readings:
+            next(readings)
+            for number in range(20_000):
+                send(b"x:%d" % number)
+            found = []
+            while len(found) < 3 or any(reading is not None for reading in found[-3:]):
+                found.append(next(readings))
+            # The count comes with the next datagram that finds room.
+            send(b"x:20000")
+            found += read(readings, 2)
+        texts = [str(reading) for reading in found if isinstance(reading, Garbled)]
+        lost = [int(re.fullmatch(r"(\d+) datagrams came too fast and are lost", text)[1]) for text in texts]
+        got = [reading["x"] for reading in found if isinstance(reading, Sample)]
+        assert len(got) + sum(lost) == 20_001
+        assert sum(lost) > 0
+        assert got == sorted(got)
+
     def test_whatever_arrives(self, udp: tuple[UdpPort, Callable]) -> None:
         port, send = udp
         rng = random.Random(15)

@@ -319,7 +319,7 @@ class TestParseLine:
             return min(times[:3]) + min(times[3:])
 
         # Four times the length takes about four times as long; what is quadratic would take sixteen times.
-        assert seconds(16_000) < 10 * seconds(4000) + 0.005
+        assert seconds(8000) < 10 * seconds(2000) + 0.005
 
     def test_fields_of_the_option(self) -> None:
         assert parse_fields("x:m/s², y ,air pressure:hPa") == {"x": "m/s²", "y": "", "air pressure": "hPa"}
