@@ -13,7 +13,7 @@ How the values travel: thirty times a second the thread looks at what has change
 values that it has not got yet, and the next ones only after it has said that it shows these. So a slow page
 skips values, and never falls behind. The events are `values`, with
 `{"version": 7, "values": {id: value, …}, "ended": ""}`, and the page's answer `shown`, with
-`{"version": 7, "unknown": [ids that the page does not have]}`.
+`{"version": 7, "unknown": [ids that the page does not have], "refused": {id: why it is not shown}}`.
 """
 
 import atexit
@@ -27,13 +27,14 @@ import threading
 import time
 import webbrowser
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from common.events import MAX_MESSAGE, Client, Event, EventServer, last_line
+from common.events import MAX_MESSAGE, Client, Data, Event, EventServer, last_line
 from common.network import announce, page_address
 
 Item = TypeVar("Item")
@@ -44,15 +45,37 @@ UPDATES = 30
 # How long close() waits for pages that have not shown the last values yet, in seconds.
 PATIENCE = 2.0
 
+# How long a page that is still open may take to find the program's next start, in seconds.
+RETURN = 5.0
+
 # How much one message with values holds, in bytes; a picture takes a third more than its file.
 MAX_SIZE = MAX_MESSAGE * 3 // 4
 
 # How many ports are tried.
 PORTS = 100
 
+# The rate of a loop is that of its latest seconds, so items that were skipped in no time are soon forgotten.
+LATEST = 3.0
+
+# How many binary digits small floating-point numbers have. What was 0.05 is shown as that, and not as the
+# 0.05000000074505806 that a float32 makes of it.
+PRECISION = {"float32": 24, "float16": 11, "bfloat16": 8}
+
+# The latest page of this process for each port that was asked for. Whoever starts a page again, as a cell of
+# a notebook does that is run again, goes on where the last one was.
+_latest: dict[int, "LivePage"] = {}
+_starting = threading.Lock()
+
+# What Python has handed to `sys.excepthook`, and the function that was there before.
+_raised: BaseException | None = None
+_hook: Callable[..., object] | None = None
+
 
 def start(page: Path | str, *, host: str | None = None, port: int = 5678, browser: bool = True) -> "LivePage":
     """Serve a page, open it in the browser, print its address, and return at once.
+
+    A page that this process has started before at the same `port` is closed, and the new one takes its
+    place: it has the same address, and where the first is still open in a browser, no other is opened.
 
     Args:
         page: the HTML file; where it is not found in the current folder, it is looked for beside the program.
@@ -70,18 +93,27 @@ def start(page: Path | str, *, host: str | None = None, port: int = 5678, browse
     file = Path(page)
     if not file.exists():
         file = Path(getattr(sys.modules["__main__"], "__file__", None) or ".").parent / page
-    last = min(port + PORTS - 1, 65535)
-    for attempt in range(port, last + 1):
-        server = EventServer(host, attempt)
-        server.register_page("", file)
-        try:
-            server.start()
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE or attempt == last:
-                raise
-        else:
-            break
-    return LivePage(server, browser)
+    EventServer().register_page("", file)  # which raises an error, while the page before is still there
+    attempts = list(range(port, min(port + PORTS, 65536)))
+    awaited = False
+    with _starting:
+        before = _latest.get(port)
+        if before is not None and before._process == os.getpid():
+            before.close()
+            awaited = before._left_open
+            attempts = [before._server.port, *[at for at in attempts if at != before._server.port]]
+        for attempt in attempts:
+            server = EventServer(host, attempt)
+            server.register_page("", file)
+            try:
+                server.start()
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or attempt == attempts[-1]:
+                    raise
+            else:
+                break
+        _latest[port] = LivePage(server, browser, awaited=awaited)
+        return _latest[port]
 
 
 class LivePage:
@@ -90,7 +122,7 @@ class LivePage:
     All methods may be called from any thread of the process that made it.
     """
 
-    def __init__(self, server: EventServer, browser: bool) -> None:
+    def __init__(self, server: EventServer, browser: bool, *, awaited: bool = False) -> None:
         self._server = server
         # Re-entrant, because the garbage collector may end a track() at any moment that was left unfinished.
         self._lock = threading.RLock()
@@ -102,7 +134,7 @@ class LivePage:
         self._values: dict[str, _Value] = {}  # in the order of their versions
         self._version = 0
         self._pages: dict[Client, _Page] = {}
-        self._had_pages = False
+        self._came = threading.Event()  # set with the first page
         self._unknown: set[str] = set()
         self._told: set[str] = set()  # the ids whose values cannot be shown
         self._final = ""
@@ -114,9 +146,12 @@ class LivePage:
         server.every(1 / UPDATES, self._send)
         announce(server, serves_page=True)
         atexit.register(self._close_at_exit)
+        _watch_uncaught()
         self._process = os.getpid()
         self._browser = threading.Thread(target=self._open_browser, daemon=True)
         self._opened = False
+        self._awaited = awaited  # a page is still open somewhere, and comes back by itself
+        self._left_open = False
         if browser:
             self._browser.start()
 
@@ -125,7 +160,9 @@ class LivePage:
 
         A `<progress>` or `<meter>` takes a number (None: nobody knows); a checkbox True or False; any other
         input its text; an `<img>` the bytes of an image, or its address; everything else shows the value as
-        text. For ids that are no Python names: `page.update(**{"my-bar": 3})`. After `close` it does nothing.
+        text. A number may be one of NumPy, PyTorch and the like, also in an array of one element. What an
+        element cannot show is told on the console. For ids that are no Python names:
+        `page.update(**{"my-bar": 3})`. After `close` it does nothing.
 
         Args:
             values: what to show, by the id of the element; looked at a little later, so do not change it.
@@ -133,22 +170,28 @@ class LivePage:
         with self._lock:
             self._changed.update(values)
 
-    def track(self, items: Iterable[Item], *, id: str) -> Iterator[Item]:
+    def track(self, items: Iterable[Item], *, id: str, total: float | None = None) -> Iterator[Item]:
         """Go through the items of a loop and show how far it is: `for item in page.track(items, id="bar"):`.
 
         A `<progress>` or `<meter>` with the id shows the part that is done, and the element with the same id
         and `-text` after it (which is made if the page has none) the count, the rate and the time left. Any
-        other element with the id shows these itself. What has no length has no time left, but a time so far.
+        other element with the id shows these itself. The rate, and with it the time left, is that of the
+        latest three seconds. What has no length has no time left, but a time so far; so has a loop that turns
+        out to be longer than it was said to be.
 
         Args:
             items: what to go through.
             id: the id of the element.
+            total: how many they are, if they cannot say it themselves, or wrongly.
+
+        Raises:
+            ValueError: the total is less than 0, or no number.
         """
-        try:
-            total = len(items)
-        except (TypeError, OverflowError):  # it has none, or says so only when asked, or too large a one
-            total = None
-        track = _Track(id, total)
+        if total is None:
+            # It may have no length, or say so only when asked, or too large a one.
+            with suppress(TypeError, OverflowError):
+                total = len(items)
+        track = _Track(id, _whole(total))
         with self._lock:
             self._tracks.append(track)
         count = 0
@@ -184,15 +227,17 @@ class LivePage:
         if os.getpid() != self._process:
             return  # it is a process that this one has forked that ends; the page is not there
         with suppress(KeyboardInterrupt):  # Ctrl-C, pressed once more, ends the waiting
-            self._close(_how_it_ended(getattr(sys, "last_value", None)))
+            self._close(_how_it_ended(_uncaught()))
 
     def _close(self, ended: str) -> None:
         with self._lock:
             if not self._ended:
-                self._ended, self._deadline = ended, time.monotonic() + PATIENCE
+                comes_back = self._awaited and not self._came.is_set()
+                self._ended, self._deadline = ended, time.monotonic() + (RETURN if comes_back else PATIENCE)
         atexit.unregister(self._close_at_exit)
         # Two threads may close it at the same time. Both return when it is closed.
         self._delivered.wait(max(0, self._deadline - time.monotonic()))
+        self._left_open |= bool(self._pages)
         self._server.close()
 
     # All below runs in the server's thread.
@@ -238,13 +283,14 @@ class LivePage:
 
     def _check_delivered(self) -> None:
         if self._final and all(page.shown == self._version for page in self._pages.values()):
-            awaited = self._browser.is_alive() or (self._opened and not self._had_pages)
+            comes = (self._opened or self._awaited) and not self._came.is_set()
+            awaited = self._browser.is_alive() or comes
             if not awaited:
                 self._delivered.set()
 
     def _on_connect(self, e: Event) -> None:
         print(f"Hello, client ({e.client.address})")
-        self._had_pages = True
+        self._came.set()
         self._pages[e.client] = _Page()
         self._send()
 
@@ -256,6 +302,7 @@ class LivePage:
     def _on_shown(self, e: Event) -> None:
         try:
             version, unknown = e.data.version, list(e.data.unknown)
+            refused = vars(getattr(e.data, "refused", Data()))
         except (AttributeError, TypeError):
             return  # it was not live_page.js that said so
         page = self._pages[e.client]
@@ -265,9 +312,16 @@ class LivePage:
             if isinstance(id, str) and id in self._values and id not in self._unknown:
                 self._unknown.add(id)
                 print(f"The page has no element with the id {id!r}")
+        for id, why in refused.items():
+            if isinstance(why, str) and id in self._values and id not in self._told:
+                self._told.add(id)
+                why = "".join(char for char in why[:200] if char.isprintable())
+                print(f"The element with the id {id!r} {why}")
         self._check_delivered()
 
     def _open_browser(self) -> None:
+        if self._awaited and self._came.wait(RETURN):
+            return
         # Where there is no screen, Python would start a browser in the terminal, which is this program's own.
         screen = sys.platform != "linux" or any(
             os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
@@ -310,31 +364,42 @@ class _Track:
         self.count = 0
         self.complete = False
         self.started = time.monotonic()
-        # The rate is that of the last hundred looks at which the loop had moved on.
-        self.looks = deque([(self.started, 0)], maxlen=100)
+        self.looks = deque([(self.started, 0)])
 
     def progress(self, *, ended: bool = False) -> "_Progress":
         """Return the count, the total (None: nobody knows), and both in words with the rate and the time."""
         now, count, total = time.monotonic(), self.count, self.total
-        if count > self.looks[-1][1]:
-            self.looks.append((now, count))
+        if total is not None and count > total:
+            total = None  # there are more than was said
         took = now - self.started
-        since, before = self.looks[0]
-        if ended:
-            since, before = self.started, 0
-        rate = (count - before) / max(now - since, 1e-9)
+        rate = count / max(took, 1e-9) if ended else self._rate(now, count)
         words = [f"{count:,}" if total is None else f"{count:,} of {total:,}"]
         if rate:
             words.append(f"{rate:,.1f} a second" if rate >= 1 else f"{1 / rate:,.1f} s each")
         if self.complete:
             words.append(f"took {_duration(took)}")
+            total = count if total is None else total
         elif ended:
             words.append(f"stopped after {_duration(took)}")
         elif total is None:
             words.append(f"for {_duration(took)}")
         elif rate:
-            words.append(f"{_duration(max(0, total - count) / rate)} left")
+            words.append(f"{_duration((total - count) / rate)} left")
         return _Progress(count=count, total=total, text=" · ".join(words))
+
+    def _rate(self, now: float, count: int) -> float:
+        """Return how many items there are in a second now."""
+        if count > self.looks[-1][1]:
+            self.looks.append((now, count))
+        # It is that of the seconds before the loop moved on last, with one item in them at least.
+        last = self.looks[-1][0]
+        while len(self.looks) > 2 and self.looks[1][0] <= last - LATEST:
+            self.looks.popleft()
+        since, before = self.looks[0]
+        if last == since:
+            return 0
+        # An item that takes longer than those before it slows the rate down while it is worked on.
+        return min((count - before) / (last - since), (count - before + 1) / (now - since))
 
 
 class _Progress(dict[str, Any]):
@@ -347,6 +412,45 @@ def _duration(seconds: float) -> str:
     if hours:
         return f"{hours}:{minutes:02}:{seconds:02} h"
     return f"{minutes}:{seconds:02} min" if minutes else f"{seconds} s"
+
+
+def _whole(total: float | None) -> int | None:
+    """Return how many items a loop has, in whole ones; None if nobody knows."""
+    if total is None or total == math.inf:
+        return None
+    try:
+        whole = math.ceil(total)
+    except (TypeError, ValueError, OverflowError):
+        whole = -1
+    if whole < 0:
+        raise ValueError(f"a loop has no {total!r:.40} items; its total is a number from 0 on, or None")
+    return whole
+
+
+def _note_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    global _raised
+    _raised = error
+    _hook(kind, error, trace)
+
+
+def _watch_uncaught() -> None:
+    """See what Python hands to `sys.excepthook` from now on."""
+    global _hook
+    if _hook is None:
+        _hook, sys.excepthook = sys.excepthook, _note_uncaught
+
+
+def _uncaught() -> BaseException | None:
+    """Return the error that ends the program, if one does.
+
+    Python keeps it in `sys.last_value`. Interpreters, notebooks and test runners keep their latest error
+    there too, but caught it and went on: it did not pass all that was called, or was not handed to the hook.
+    """
+    error = getattr(sys, "last_value", None)
+    trace = getattr(error, "__traceback__", None)
+    if sys.flags.inspect or hasattr(sys, "ps1") or trace is None or trace.tb_frame.f_back is not None:
+        return None
+    return None if sys.excepthook is _note_uncaught and error is not _raised else error
 
 
 def _how_it_ended(error: BaseException | None) -> str:
@@ -367,8 +471,10 @@ def _plain(value: Any) -> Any:
         value = bytes(value)
         kind = next((kind for start, kind in IMAGES.items() if value.startswith(start)), "png")
         return f"data:image/{kind};base64,{base64.b64encode(value).decode()}"
-    if getattr(value, "shape", None) == () and hasattr(value, "item"):
-        value = value.item()  # a number of NumPy, PyTorch, …
+    if hasattr(value, "shape"):
+        value = _element(value)
+    if isinstance(value, Fraction):
+        value = float(value)
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     # A page has only floating-point numbers, so longer integers travel as text.
@@ -377,3 +483,31 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, str | int | float | _Progress):
         return value
     return str(value)
+
+
+def _element(value: Any) -> Any:
+    """Return the number in an array of one element, of NumPy, PyTorch and the like; else what it is given."""
+    dtype = getattr(value, "dtype", None)
+    kind = getattr(dtype, "name", str(dtype).removeprefix("torch."))
+    # A time of NumPy's would come out as a bare count of nanoseconds.
+    if kind.startswith(("datetime", "timedelta")):
+        return value
+    try:
+        if any(side != 1 for side in value.shape):
+            return value
+        # What is masked is no number; tolist() knows it, item() does not.
+        number = value.tolist() if hasattr(value, "tolist") else value.item()
+        while isinstance(number, list):
+            (number,) = number
+    except Exception:  # it only looks like an array
+        return value
+    return _shortest(number, PRECISION[kind]) if kind in PRECISION else number
+
+
+def _shortest(number: float, precision: int) -> float:
+    """Return the number with the fewest decimal digits that is this one in so many binary digits."""
+    if not isinstance(number, float) or not math.isfinite(number):
+        return number
+    half = math.ldexp(1, math.frexp(number)[1] - precision - 1)
+    shorter = (float(f"{number:.{digits}g}") for digits in range(1, 17))
+    return next((short for short in shorter if abs(short - number) < half), number)

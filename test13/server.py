@@ -30,6 +30,7 @@ MAX_SENSORS, MAX_ALERTS = 50, 100  # more alerts than sensors, so that some in a
 MAX_WAITING = 1400  # readings that wait to be sent; even the longest of them fit into one message
 
 options = parse_options(__doc__, rate=2, extra=OPTIONS)
+LINE = {"average_of": AVERAGE_OF, "max_points": MAX_POINTS, "silent_after": options.silent_after}
 server = EventServer(options.host, options.port)
 server.register_page("", Path(__file__).parent / "client.html")
 server.register_page("plotly.min.js", Path(plotly.__file__).parent / "package_data" / "plotly.min.js")
@@ -38,14 +39,16 @@ alerts = []
 numbers = itertools.count(1)
 refused = 0
 room = asyncio.Event()
+late = {"placed": 0, "too_late": 0}  # readings that came after a newer one of their sensor
 news = {"sensors": [], "readings": []}  # what pages have not been told yet, by the name of the event
 
 
 def trace(sensor):
     """Return a sensor's line: the moving average over time."""
+    times, averages = sensor.curve()
     return go.Scatter(
-        x=list(sensor.times),
-        y=list(sensor.averages),
+        x=times,
+        y=averages,
         mode="lines",
         line=sensor.line,
         # Plotly takes <b> and the like in a name for HTML; escaped, it is text.
@@ -63,7 +66,7 @@ def figure():
         "showlegend": False,
         "hovermode": "closest",
         "margin": {"l": 52, "r": 16, "t": 32, "b": 36},
-        "xaxis": {"type": "date", "tickformat": "%H:%M:%S", "tickangle": 0},
+        "xaxis": {"type": "date", "tickangle": 0},
         "yaxis": {"ticksuffix": " °C", "zeroline": False},
         "meta": {"max_points": MAX_POINTS, "window": WINDOW},
     }
@@ -85,10 +88,13 @@ async def record(reading):
     if sensor_id not in sensors:
         if len(sensors) == MAX_SENSORS:
             raise ValueError(f"there are {MAX_SENSORS} sensors already, and {sensor_id!r} would be one more")
-        sensor = Sensor(sensor_id, len(sensors), average_of=AVERAGE_OF, max_points=MAX_POINTS)
+        sensor = Sensor(sensor_id, len(sensors), **LINE)
         sensors[sensor_id] = sensor
         server.send_all("trace", trace(sensor))
     sensor = sensors[sensor_id]
+    reading["timestamp"] = timestamp = sensor.time_of(timestamp)
+    if sensor.is_late(timestamp):
+        return record_late(sensor, reading)
     average = sensor.add(timestamp, reading["temperature"])
     news["readings"].append({**reading, "average": average})
     watch(sensor, average, timestamp)
@@ -115,6 +121,15 @@ def set_state(sensor, state):
         news["sensors"].append(sensor.status())
 
 
+def record_late(sensor, reading):
+    """Put a late reading where it belongs in the line. What is true now, only the newest one says."""
+    average = sensor.add_late(reading["timestamp"], reading["temperature"])
+    late["too_late" if average is None else "placed"] += 1
+    news["late"] = late
+    if average is not None:
+        news["readings"].append({**reading, "average": average, "late": True})
+
+
 def find_silent():
     for sensor in sensors.values():
         if sensor.state != "silent" and time.monotonic() - sensor.heard > options.silent_after:
@@ -133,6 +148,15 @@ def send_news():
             server.send_all(event, data)
 
 
+def send_mended():
+    """Send the lines anew to which pages cannot just add points."""
+    send_news()  # what these lines hold must not be added to them again
+    for sensor in sensors.values():
+        if sensor.mended:
+            sensor.mended = False
+            server.send_all("trace", trace(sensor))
+
+
 @server.on_connect
 def tell_all(e):
     # The figure holds what still waits to be sent, and nobody must get it twice.
@@ -141,6 +165,7 @@ def tell_all(e):
     e.client.send("sensors", [sensor.status() for sensor in sensors.values()])
     e.client.send("alerts", alerts)
     e.client.send("refused", refused)
+    e.client.send("late", late)
 
 
 @server.on_message("acknowledge")
@@ -157,6 +182,8 @@ async def receive(reader, writer):
     """Take the readings of one program. A good line gets no answer, a bad one is told what is wrong."""
     global refused
     async for line in lines(reader):
+        if not line.strip():
+            continue  # an empty line only says that the program is there
         try:
             await record(parse_reading(line))
         except ValueError as error:
@@ -174,6 +201,7 @@ async def simulate():
 
 server.every(0.1, send_news)
 server.every(0.2, find_silent)
+server.every(1, send_mended)
 
 if __name__ == "__main__":
     if options.listen_tcp:

@@ -12,9 +12,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 from websockets.sync.client import ClientConnection, connect
@@ -101,6 +103,70 @@ class TestLivePage:
             expect(page.locator("#text")).to_have_text(text)
         assert "accepts a filename" in pages.errors[0]
 
+    def test_numbers_of_every_kind(self, live_page: LivePage, pages: Pages) -> None:
+        page = self.open(live_page, pages)
+        float32 = SimpleNamespace(shape=(1, 1), dtype="torch.float32", item=lambda: 0.05000000074505806)
+        for value, number, text in [
+            (np.array([0.5]), 0.5, "0.5"),
+            (np.array([[[7]]]), 7, "7"),
+            (np.array(2), 2, "2"),
+            (np.float32(0.05), 0.05, "0.05"),
+            (np.array([1.05], dtype="f4"), 1.05, "1.05"),
+            (np.float16(0.1), 0.1, "0.1"),
+            (np.float64(0.1), 0.1, "0.1"),
+            (np.longdouble("0.25"), 0.25, "0.25"),
+            (float32, 0.05, "0.05"),
+            (np.uint8(3), 3, "3"),
+            (np.True_, 1, "true"),
+            (True, 1, "true"),
+            (Decimal("2.50"), 2.5, "2.50"),
+            (Fraction(1, 4), 0.25, "0.25"),
+            (" 4e0", 4, " 4e0"),
+            (5.0, 5, "5"),
+        ]:
+            live_page.update(meter=value, cell=value)
+            expect(page.locator("#cell")).to_have_text(text)
+            assert page.evaluate("meter.value") == number, repr(value)
+
+    def test_values_that_an_element_cannot_show_are_told_once(
+        self, live_page: LivePage, pages: Pages, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        page = self.open(live_page, pages)
+        for number, (value, told) in enumerate(
+            [
+                (np.array([0.5, 0.6]), "takes a number, and not [0.5 0.6]"),
+                ([0.5], "takes a number, and not [0.5]"),
+                (np.ma.masked_all(1), None),
+                (np.datetime64(1, "ns"), "takes a number, and not 1970-01-01T00:00:00.000000001"),
+                (1 + 2j, "takes a number, and not (1+2j)"),
+                (float("nan"), "takes a number, and not nan"),
+                (np.float32("inf"), "takes a number, and not inf"),
+                (Decimal("NaN"), "takes a number, and not NaN"),
+                (10**400, "takes a number, and not 1000"),
+                ("0x10", "takes a number, and not 0x10"),
+                ("0,5", "takes a number, and not 0,5"),
+                (11, "goes from 0 to 10, and not to 11"),
+                (np.array([-1.5]), "goes from 0 to 10, and not to -1.5"),
+            ]
+        ):
+            live_page._told.clear()
+            for again in range(2):
+                live_page.update(meter=value, text=f"{number}, {again}")
+                expect(page.locator("#text")).to_have_text(f"{number}, {again}")
+            live_page.update(meter=None, text="next")
+            expect(page.locator("#text")).to_have_text("next")
+            output = capsys.readouterr().out.splitlines()
+            said = [line for line in output if line.startswith("The element with the id 'meter' ")]
+            assert len(said) == (told is not None), (value, output)
+            assert not said or told in said[0]
+        live_page.update(tick="False", choice="c", text="last")
+        expect(page.locator("#text")).to_have_text("last")
+        expect(page.locator("#tick")).not_to_be_checked()
+        live_page.close()
+        output = capsys.readouterr().out
+        assert "The element with the id 'tick' takes True or False, and not False" in output
+        assert "The element with the id 'choice' cannot show c" in output
+
     def test_large_values_take_several_messages_and_too_large_ones_are_told(
         self, live_page: LivePage, pages: Pages, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -172,6 +238,34 @@ class TestLivePage:
 
         assert list(live_page.track(Batches(), id="outer")) == [0, 1, 2]
         assert next(live_page.track(range(10**20), id="outer")) == 0
+
+    def test_total_that_is_given(self, live_page: LivePage) -> None:
+        def told(client: ClientConnection) -> dict:
+            values = next_event(client, "values")
+            send_event(client, "shown", {"version": values["version"], "unknown": []})
+            return values["values"]["inner"]
+
+        with self.client(live_page) as client:
+            for total, begins in [
+                (10, "3 of 10 · "),
+                (np.int64(3), "3 of 3 · "),
+                (2.5, "3 of 3 · "),
+                (float("inf"), "3 · "),
+                (2, "3 · "),  # there are more than was said
+                (0, "3 · "),
+            ]:
+                loop = live_page.track(iter("abcd"[:3]), id="inner", total=total)
+                assert list(loop) == ["a", "b", "c"]
+                progress = told(client)
+                while "took" not in progress["text"]:
+                    progress = told(client)
+                assert progress["text"].startswith(begins)
+                # The bar is full when a loop is done, unless it has been shorter than was said.
+                assert (progress["count"], progress["total"]) == (3, 10 if total == 10 else 3)
+            assert list(live_page.track("abc", id="outer", total=None)) == ["a", "b", "c"]
+        for wrong in (-1, float("nan"), "5", [5]):
+            with pytest.raises(ValueError, match="its total is a number from 0 on"):
+                next(live_page.track("abc", id="inner", total=wrong))
 
     def test_track_that_ends_while_it_is_looked_at(
         self, live_page: LivePage, monkeypatch: pytest.MonkeyPatch
@@ -332,6 +426,59 @@ class TestLivePage:
             start(tmp_path / "client.html", host="localhost", port=65535, browser=False)
 
 
+class TestRate:
+    """How fast a loop is, by a clock of the test's own, which is looked at thirty times a second."""
+
+    @pytest.fixture
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+        clock = SimpleNamespace(now=1000.0)
+        monkeypatch.setattr("common.live_page.time", SimpleNamespace(monotonic=lambda: clock.now))
+        return clock
+
+    @staticmethod
+    def pass_time(clock: SimpleNamespace, track: _Track, seconds: float) -> str:
+        """Return what is told at the end of this time."""
+        for _ in range(round(seconds * 30)):
+            clock.now += 1 / 30
+            text = track.progress()["text"]
+        return text
+
+    def test_items_that_were_skipped_are_forgotten(self, clock: SimpleNamespace) -> None:
+        for each in (0.1, 0.5, 3, 60):
+            track = _Track("bar", 1000)
+            track.count = 400
+            self.pass_time(clock, track, 1 / 30)
+            # What is slow is known after the first slow item, or after three seconds.
+            for _ in range(max(1, round(3.2 / each))):
+                text = self.pass_time(clock, track, each)
+                track.count += 1
+            text = self.pass_time(clock, track, 1 / 30)
+            left = 0
+            for part in re.search(r" · ([\d:]+) \w+ left$", text)[1].split(":"):
+                left = 60 * left + int(part)
+            assert left == pytest.approx((1000 - track.count) * each, rel=0.1), text
+
+    def test_rate_is_steady_and_falls_when_the_loop_stands_still(self, clock: SimpleNamespace) -> None:
+        track = _Track("bar", 100)
+        for _ in range(10):
+            text = self.pass_time(clock, track, 2)
+            track.count += 1
+        seen = {self.pass_time(clock, track, 0.1).split(" · ")[1] for _ in range(20)}
+        assert seen == {"2.0 s each"}
+        text = self.pass_time(clock, track, 38)
+        # Two items in 44 seconds at best: what is worked on now may be done the next moment.
+        assert text.split(" · ")[1] in {"14.0 s each", "14.7 s each", "20.0 s each", "21.0 s each"}, text
+
+    def test_more_items_than_were_said(self, clock: SimpleNamespace) -> None:
+        track = _Track("bar", 10)
+        self.pass_time(clock, track, 1)
+        track.count = 15
+        assert self.pass_time(clock, track, 2) == "15 · 5.3 a second · for 3 s"
+        track.complete = True
+        progress = track.progress(ended=True)
+        assert progress == {"count": 15, "total": 15, "text": "15 · 5.0 a second · took 3 s"}
+
+
 def test_how_a_run_has_ended_in_words() -> None:
     class Bad(Exception):
         def __str__(self) -> str:
@@ -352,6 +499,52 @@ page = start("client.html")
 page.update(text="before the end")
 input()
 """
+
+
+STARTED = """
+import atexit, code, sys
+atexit.register(lambda: print("ENDED:", page._ended))
+from common.live_page import start
+page = start(PAGE, host="localhost", browser=False)
+def fails():
+    1 / 0
+"""
+FAILED = "The run has failed: ZeroDivisionError: division by zero"
+ENDED = "The run has ended."
+
+
+class TestHowItEnds:
+    """An error that ends the program, or one that was met on the way and is still remembered."""
+
+    step = "test11"
+
+    @pytest.mark.parametrize(
+        ("options", "code", "how"),
+        [
+            (["-c"], "fails()", FAILED),
+            (["-c"], "try:\n    fails()\nfinally:\n    print('so what')", FAILED),
+            (["-c"], "try:\n    fails()\nexcept KeyError:\n    pass", FAILED),
+            (["-c"], "code.InteractiveInterpreter(globals()).runsource('fails()')", ENDED),
+            (["-c"], "code.InteractiveInterpreter().runsource('1 / 0')\nfails()", FAILED),
+            (["-c"], "try:\n    exec('fails()')\nexcept Exception as e:\n    sys.last_value = e", ENDED),
+            (["-c"], "sys.last_value = ValueError('of somebody')", ENDED),
+            (["-c"], "sys.excepthook = lambda *error: None\nfails()", FAILED),
+            (["-c"], "sys.ps1 = 'In: '\nfails()", ENDED),
+            (["-i", "-c"], "", ENDED),
+            (["-i", "-c"], "fails()", ENDED),
+        ],
+    )
+    def test_how(self, options: list[str], code: str, how: str, tmp_path: Path) -> None:
+        (tmp_path / "client.html").write_text(OWN_PAGE, encoding="utf-8")
+        program = STARTED.replace("PAGE", repr(str(tmp_path / "client.html"))) + code
+        result = subprocess.run(
+            [sys.executable, *options, program],
+            input="fails()\nprint('on')\n" if "-i" in options else "",
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        assert f"ENDED: {how}" in result.stdout.splitlines(), result
 
 
 class TestPrograms:
@@ -438,6 +631,56 @@ input()
             address = re.search(r"http://localhost:\d+/", program.output)[0]
             expect(pages.connect(address).locator("#text")).to_have_text("before the end")
         assert re.search(r"http://localhost:\d+/", programs[0].output)[0] not in programs[1].output
+
+    def test_page_that_is_started_again(self, run: Callable[..., Server], pages: Pages) -> None:
+        # As a cell of a notebook that is run again, and then once more after its end.
+        program = run(
+            PROGRAM
+            + """
+page = start("client.html")
+page.update(text="again")
+input()
+page.close()
+input()
+page = start("client.html")
+page.update(text="once more")
+"""
+        )
+        # It begins where the first has been, also if that was not the port that it asked for.
+        page = pages.connect()
+        pages.errors_are_expected = True
+        expect(page.locator("#text")).to_have_text("before the end")
+        for text in ("again", "once more"):
+            program.enter()
+            if text == "once more":
+                expect(page.get_by_role("status")).to_have_text("The run has ended.")
+                program.enter()
+            expect(page.locator("#text")).to_have_text(text, timeout=15_000)
+        assert program.wait_ended() == 0
+        expect(page.get_by_role("status")).to_have_text("The run has ended.")
+        assert set(re.findall(r"http://localhost:\d+/", program.output)) == {"http://localhost:5678/"}
+        assert program.output.count("There is no browser") <= 1, "an open page needs no other"
+
+    def test_page_that_is_started_again_beside_another_program(
+        self, run: Callable[..., Server], pages: Pages
+    ) -> None:
+        first = run(PROGRAM)
+        second = run(PROGRAM + 'page = start("client.html")\npage.update(text="again")\ninput()\n')
+        pages.errors_are_expected = True
+        page = pages.connect("http://localhost:5679/")
+        first.enter()
+        assert first.wait_ended() == 0
+        second.enter()
+        expect(page.locator("#text")).to_have_text("again")
+
+    def test_two_pages_of_one_program(self, run: Callable[..., Server], pages: Pages) -> None:
+        run(
+            PROGRAM.replace(
+                "input()", 'other = start("client.html", port=5700)\nother.update(text="other")\ninput()'
+            )
+        )
+        expect(pages.connect().locator("#text")).to_have_text("before the end")
+        expect(pages.connect("http://localhost:5700/").locator("#text")).to_have_text("other")
 
     def test_browser_is_opened(self, run: Callable[..., Server], tmp_path: Path) -> None:
         opened = tmp_path / "opened.txt"

@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import json
+import random
 import re
 import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from websockets.sync.client import ClientConnection
 
-from common.factory import MAX_LINE, MAX_SENDERS, Floor, lines, parse_reading
+from common.factory import MAX_LINE, MAX_SENDERS, Floor, Sensor, Unended, lines, parse_reading
 from tests.benchmarks.plot import memory
 from tests.conftest import Pages
 from tests.promises import Console, NamedEvents, next_event, request, send_event
@@ -100,9 +102,9 @@ def points(page: Page) -> dict[str, list[float | None]]:
     return dict(page.evaluate("(plot.data ?? []).map((trace) => [trace.meta.sensor_id, [...trace.y]])"))
 
 
-def latest_tick(page: Page) -> int:
+def latest_tick(page: Page) -> float:
     """Return the latest time that is written at the axis, in seconds of the day."""
-    hours, minutes, seconds = map(int, page.locator("#plot .xtick text").last.text_content().split(":"))
+    hours, minutes, seconds = map(float, page.locator("#plot .xtick text").last.text_content().split(":"))
     return hours * 3600 + minutes * 60 + seconds
 
 
@@ -307,7 +309,144 @@ class TestStep13(Console, NamedEvents):
         assert len(alerts) == 100
         assert (alerts[0]["sensor_id"], alerts[-1]["number"]) == ("stays", 121)
 
+    # Readings that come late
+
+    def test_late_readings_change_the_line_and_not_what_is_now(
+        self, start_feed: StartFeed, pages: Pages, step: Step
+    ) -> None:
+        _, feed = start_feed("--silent-after", "60")
+        page = pages.connect()
+        now = time.time()
+        for i in range(10):
+            feed.send(85, timestamp=now - 10 + i)
+        expect(page.get_by_role("alert")).to_have_text("Too hot: oven-01")
+        wait_drawn(page, "oven-01", 10)
+        # A backlog, the newest first; it begins an hour ago, and ends where the others begin.
+        backlog = [now - 3600 + i for i in range(20)] + [now - 50 + i for i in range(40)]
+        for timestamp in reversed(backlog):
+            feed.send(20, timestamp=timestamp)
+        expect(page.locator("#late")).to_have_text("Late readings: 60")
+        expect(page.locator("#count")).to_have_text("70 readings")
+        # By their times: the hour has a gap behind it, and the average goes from the one to the other.
+        steps = [round((20 * (9 - i) + 85 * (i + 1)) / 10, 2) for i in range(10)]
+        expected = [20] * 20 + [None] + [20] * 40 + steps
+        wait_until(lambda: points(page).get("oven-01") == expected, "the line by its times")
+        assert page.evaluate("plot.data[0].x.every((x, i, all) => i === 0 || x >= all[i - 1])")
+        assert abs(page.evaluate("plot.data[0].x.at(-1)") / 1000 - now) < 2
+        for shown in (page, pages.connect()):
+            expect(tile(shown, "oven-01")).to_have_text(re.compile(r"85\.0\s*°C\s*too hot"))
+            expect(shown.get_by_role("alert")).to_have_text("Too hot: oven-01")
+            expect(shown.locator("#late")).to_have_text("Late readings: 60")
+            wait_until(lambda shown=shown: points(shown).get("oven-01") == expected, "the same line")
+        # What comes now goes on where the sensor has been: ten readings of 60 clear the alert, not one.
+        for i in range(10):
+            feed.send(60, timestamp=now + i / 100)
+            feed.send(20, timestamp=now - 0.5 + i / 100)
+        expect(page.locator("#alert")).to_be_empty()
+        expect(page.locator("#late")).to_have_text("Late readings: 70")
+        (cleared,) = (alert["cleared"] for alert in self.alerts_now(step))
+        assert now <= cleared <= now + 1
+        wait_until(lambda: len(points(page)["oven-01"]) == 91, "all points")
+        assert page.evaluate("plot.data[0].x.every((x, i, all) => i === 0 || x >= all[i - 1])")
+
+    @staticmethod
+    def alerts_now(step: Step) -> list[dict]:
+        with step.connect() as client:
+            return next_event(client, "alerts")
+
+    def test_late_readings_neither_raise_an_alert_nor_end_a_silence(
+        self, start_feed: StartFeed, pages: Pages, step: Step
+    ) -> None:
+        _, feed = start_feed("--silent-after", "0.5")
+        page = pages.connect()
+        now = time.time()
+        feed.send(20, timestamp=now)
+        expect(tile(page, "oven-01")).to_contain_text("silent since")
+        feed.send(*[90] * 20, timestamp=now - 0.4)
+        expect(page.locator("#late")).to_have_text("Late readings: 20")
+        expect(page.locator("#count")).to_have_text("21 readings")
+        wait_until(lambda: len(points(page)["oven-01"]) >= 21, "they are in the line")
+        assert self.alerts_now(step) == []
+        expect(tile(page, "oven-01")).to_have_text(re.compile(r"20\.0\s*°C\s*silent since"))
+
+    def test_what_is_older_than_a_full_line_is_counted(self, start_feed: StartFeed, pages: Pages) -> None:
+        _, feed = start_feed()
+        page = pages.connect()
+        now = time.time()
+        for i in range(700):
+            feed.send(20, timestamp=now - 70 + i / 10)
+        wait_drawn(page, "oven-01", 600)
+        feed.send(30, 30, timestamp=now - 100)
+        feed.send(30, timestamp=now - 10.05)
+        expect(page.locator("#late")).to_have_text("Late readings: 3, of which 2 too late for the plot")
+        wait_until(lambda: points(page)["oven-01"].count(21) == 10, "the third is in the line")
+        assert len(points(page)["oven-01"]) == 600
+
+    def test_clock_that_was_ahead_makes_nothing_late(self, start_feed: StartFeed, pages: Pages) -> None:
+        _, feed = start_feed()
+        page = pages.connect()
+        feed.send(20, timestamp=time.time() + 50)
+        feed.send(20, timestamp=time.time() + 5)
+        feed.send(40)
+        feed.send(40)
+        expect(tile(page, "oven-01")).to_contain_text("40.0")
+        wait_until(lambda: points(page).get("oven-01") == [20, 20, 26.67, 30], "all in the line")
+        assert page.evaluate("plot.data[0].x.at(-1)") / 1000 <= time.time()
+        expect(page.locator("#late")).to_be_empty()
+
     # What a visitor has set
+
+    def test_axis_without_a_line(
+        self, start_feed: StartFeed, start_server: Callable[..., Server], pages: Pages
+    ) -> None:
+        pages.errors_are_expected = True
+        server, feed = start_feed()
+        page = pages.connect(viewport={"width": 390, "height": 844})
+        expect(page.get_by_role("figure")).to_be_visible()
+        assert not page.evaluate("Boolean(plot.layout)")
+        feed.send(20)
+        wait_drawn(page, "oven-01", 1)
+        self.check_ticks(page)
+        page.get_by_role("button", name="Hide all lines").click()
+        expect(page.locator(".scatterlayer .trace")).to_have_count(0)
+        self.check_ticks(page, minutes=5)
+        for span in (0.05, 0.5, 2, 100, 3600, 86400, 5 * 86400):
+            end = 1000 * time.time()
+            zoomed = {"xaxis.range[0]": end - span * 1000, "xaxis.range[1]": end}
+            page.evaluate("(zoomed) => Plotly.relayout(plot, zoomed)", zoomed)
+            self.check_ticks(page, count=1)
+        page.evaluate("Plotly.relayout(plot, { 'xaxis.autorange': true })")
+        self.check_ticks(page, minutes=5)
+        server.stop()
+        start_server("--listen-tcp", str(feed.port)).wait_for("Programs send readings")
+        expect(page.locator("#legend").get_by_role("button")).to_have_count(0, timeout=15_000)
+        self.check_ticks(page, minutes=5)
+        page.get_by_role("button", name="lines").click()
+        self.check_ticks(page, minutes=5)
+        again = Feed(feed.port)
+        again.send(50, 51, sensor_id="oven-02")
+        wait_until(lambda: points(page) == {"oven-02": [50, 50.5]}, "the new readings")
+        expect(page.locator(".scatterlayer .trace")).to_have_count(1)
+        self.check_ticks(page)
+        again.close()
+
+    @staticmethod
+    def check_ticks(page: Page, *, count: int = 2, minutes: float | None = None) -> None:
+        """See that the labels at the axis are of now, differ, and do not touch."""
+        wait_until(lambda: page.evaluate("plot._fullLayout.xaxis.range[1]")[:4] != "2001", "an axis of now")
+        begin, end = page.evaluate("plot._fullLayout.xaxis.range.map((t) => new Date(t) / 1000)")
+        assert abs(end - time.time()) < 60
+        if minutes is not None:
+            assert end - begin == pytest.approx(60 * minutes, rel=0.1)
+        labels = page.locator("#plot .xtick text")
+        seen = [label for label in labels.all() if label.is_visible()]
+        texts = [label.text_content() for label in seen]
+        assert len(texts) >= count
+        assert len(set(texts)) == len(texts), texts
+        boxes = sorted(
+            (box["x"], box["x"] + box["width"]) for box in (label.bounding_box() for label in seen)
+        )
+        assert all(after[0] - before[1] > 8 for before, after in pairwise(boxes)), boxes
 
     def test_zoom_and_hidden_lines_survive_data_and_a_reconnect(
         self, start_feed: StartFeed, start_server: Callable[..., Server], pages: Pages
@@ -399,7 +538,6 @@ class TestStep13(Console, NamedEvents):
         good = {"sensor_id": "oven-01", "timestamp": now, "temperature": 20}
         cases = [
             (b"rubbish", "b'rubbish' is not a reading; try {"),
-            (b"", "is not a reading"),
             (b"\xff\xfe\x00", "is not a reading"),
             (b"[" * 900, "is not a reading"),
             (b"GET / HTTP/1.1", "is not a reading"),
@@ -416,8 +554,16 @@ class TestStep13(Console, NamedEvents):
             ({"sensor_id": 7}, "the sensor_id 7 is not text"),
             ({"sensor_id": "x" * 51}, "is not text of 1 to 50"),
             ({"sensor_id": "\x1b[31mx"}, r"the sensor_id '\x1b[31mx' is not text"),
-            ({"timestamp": now * 1000}, "has to be in seconds, not milliseconds"),
-            ({"timestamp": "2026-11-21T00:00:00Z"}, "is not Unix time in seconds, such as 1"),
+            ({"timestamp": now * 1000}, f"has to be in seconds, not milliseconds: {now:.1f}"),
+            ({"timestamp": int(now * 1e6)}, f"has to be in seconds, not microseconds: {now:.1f}"),
+            ({"timestamp": time.time_ns()}, "has to be in seconds, not nanoseconds: 1"),
+            ({"timestamp": 10**800}, "is ahead of this server's clock"),
+            ({"timestamp": float("inf")}, "is ahead of this server's clock"),
+            ({"timestamp": "2026-01-21T00:00:00Z"}, "is not Unix time in seconds, such as 1768953600.0"),
+            ({"timestamp": "2026-01-21T01:00+01:00"}, "is not Unix time in seconds, such as 1768953600.0"),
+            ({"timestamp": "2026-01-21 00:00:00"}, f"is not Unix time in seconds, such as {now:.0f}"[:-2]),
+            ({"timestamp": "1768953600"}, "is not Unix time in seconds, such as 1768953600.0"),
+            ({"timestamp": True}, "the timestamp True is not Unix time in seconds"),
             ({"timestamp": 12.5}, "the timestamp 12.5 is not Unix time in seconds"),
             ({"timestamp": now + 3600}, "is ahead of this server's clock"),
         ]:
@@ -439,6 +585,63 @@ class TestStep13(Console, NamedEvents):
             feed.send(20, sensor_id=f"more-{number}")
         assert feed.error() == "there are 50 sensors already, and 'more-50' would be one more"
         assert "\x1b" not in server.output
+
+    def test_lines_as_other_programs_end_and_write_them(
+        self, start_feed: StartFeed, pages: Pages, step: Step
+    ) -> None:
+        _, feed = start_feed()
+        page = pages.connect()
+        with step.connect() as client:
+            heard: list[dict] = []
+
+            def expect_reading(sensor_id: str, temperature: float) -> float:
+                """Return the timestamp of the next reading, which is this one."""
+                while not heard:
+                    heard.extend(next_event(client, "readings"))
+                reading = heard.pop(0)
+                assert (reading["sensor_id"], reading["temperature"]) == (sensor_id, temperature)
+                return reading["timestamp"]
+
+            ends = [b"\n", b"\r", b"\r\n", b"\n\r", b"\n\n", b"\r\r\n", b"\n \t\n"]
+            for number, end in enumerate(ends):
+                feed.raw(b'{"sensor_id": "a", "temperature": %d}' % number + end)
+                # Without a timestamp it is of the time at which it arrives.
+                assert abs(expect_reading("a", number) - time.time()) < 10
+            feed.raw(b"".join(b'{"sensor_id": "a", "temperature": %d}%s' % (7, end) for end in ends))
+            for _ in ends:
+                expect_reading("a", 7)
+            for name in (b"Ofen 1 \xb0", "Ofen 1 °".encode(), b"\xef\xbb\xbf"):
+                bom = b"" if b"O" in name else name
+                name = name if b"O" in name else b"bom"
+                feed.raw(bom + b'{"sensor_id": "%s", "timestamp": null, "temperature": 8}\n' % name)
+                expect_reading(name.decode("latin-1") if len(name) == 8 else name.decode(), 8)
+            # A line whose end is that of the connection.
+            other = Feed(feed.port)
+            other.raw(b'{"sensor_id": "last", "temperature": 9}')
+            other.close()
+            expect_reading("last", 9)
+        expect(page.locator("#count")).to_have_text(f"{2 * len(ends) + 4} readings")
+        expect(page.locator("#refused")).to_be_empty()
+
+    def test_stream_that_never_ends_a_line_is_told(self, start_feed: StartFeed, pages: Pages) -> None:
+        _, feed = start_feed()
+        page = pages.connect()
+        reading = b'{"sensor_id": "a", "temperature": 20}'
+        feed.raw(reading)
+        assert "has no end after 5 s; a reading has to end with \\n" in feed.error()
+        expect(page.locator("#refused")).to_have_text("Bad lines refused: 1")
+        # Its end comes after all, and then it counts, whole.
+        feed.raw(b"\n")
+        expect(tile(page, "a")).to_contain_text("20.0")
+        endless = Feed(feed.port)
+        endless.raw(reading * 111)
+        assert "the line is too long; the limit is 1000 bytes, and it has to end with" in endless.error()
+        expect(page.locator("#refused")).to_have_text("Bad lines refused: 2")
+        # Nothing more is said of the same line; the next one is as good as any.
+        endless.raw(reading * 1000 + b"\n" + reading.replace(b"20", b"21") + b"\n")
+        expect(tile(page, "a")).to_contain_text("21.0")
+        expect(page.locator("#refused")).to_have_text("Bad lines refused: 2")
+        endless.close()
 
     def test_senders_do_not_disturb_each_other(self, start_feed: StartFeed, step: Step) -> None:
         server, feed = start_feed()
@@ -569,6 +772,53 @@ class TestStep13(Console, NamedEvents):
 
 
 class TestFactory:
+    def test_line_does_not_depend_on_the_order(self) -> None:
+        chance = random.Random(4)
+        readings = [
+            (1e9 + i + 30 * (i > 40) + 500 * (i > 60), float(chance.randint(0, 90))) for i in range(80)
+        ]
+
+        def curve(readings: list[tuple[float, float]]) -> tuple:
+            sensor = Sensor("a", 0, average_of=10, max_points=70, silent_after=5)
+            for timestamp, temperature in readings:
+                if sensor.is_late(timestamp):
+                    sensor.add_late(timestamp, temperature)
+                else:
+                    sensor.add(timestamp, temperature)
+            return sensor.curve()
+
+        times, averages = curve(readings)
+        assert times == sorted(times)
+        assert len(times) == 70
+        assert averages.count(None) == 2
+        for begin in range(20):
+            # The oldest are not kept; all others come in any order.
+            mixed = readings[begin:]
+            chance.shuffle(mixed)
+            assert curve(readings[:begin] + mixed)[0] == times
+        assert [curve(readings[:12] + mixed[::-1]) for mixed in [readings[12:]]] == [(times, averages)]
+
+    def test_stream_without_ends_is_told_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("common.factory.MAX_WAIT", 0.05)
+
+        async def main() -> None:
+            reader = asyncio.StreamReader()
+            stream = lines(reader)
+            reader.feed_data(b"one\ntwo")
+            assert await anext(stream) == b"one"
+            told = await anext(stream)
+            assert (told, type(told)) == (b"two", Unended)
+            reader.feed_data(b" and more")
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    await anext(stream)
+            # That has ended the generator; a new one begins with the next bytes.
+            stream = lines(reader)
+            reader.feed_data(b"\rthree\n\r")
+            assert [await anext(stream) for _ in range(3)] == [b"", b"three", b""]
+
+        run(main())
+
     def test_reading_is_what_was_sent(self) -> None:
         now = time.time()
         line = json.dumps({"temperature": -3, "more": 1, "timestamp": now, "sensor_id": "Ofen 1 °"}).encode()

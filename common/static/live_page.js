@@ -6,6 +6,7 @@
 // line at the top of the page.
 
 (() => {
+  // Show a value in an element. Returns what is wrong with it, if the element cannot show it.
   function show(element, value) {
     const progress = typeof value === "object" && value !== null ? value : null;
     const text = progress ? progress.text : String(value ?? "");
@@ -16,20 +17,29 @@
         element.max = progress.total || 1;
         value = progress.total === 0 ? 1 : progress.total && progress.count;
       }
+      element.removeAttribute("value");
+      if (value === null || value === "") return "";
       // Decimals and very long integers come as text.
-      const number = value === null || value === "" ? NaN : Number(value);
-      if (Number.isFinite(number)) element.value = number;
-      else element.removeAttribute("value");
+      const number = /^[\s\d.eE+-]+$/.test(value) || typeof value === "boolean" ? Number(value) : NaN;
+      if (!Number.isFinite(number)) return `takes a number, and not ${quote(text)}`;
+      element.value = number;
+      if (element.value !== number) return `goes from ${element.min ?? 0} to ${element.max}, and not to ${quote(text)}`;
     } else if (element.type === "checkbox" || element.type === "radio") {
+      if (typeof value === "string") return `takes True or False, and not ${quote(text)}`;
       element.checked = Boolean(value);
     } else if (element.matches("input, select, textarea")) {
       element.value = text;
+      // Some show only what is one of their choices, or made like a number or a date.
+      if (element.value === "" && text !== "") return `cannot show ${quote(text)}`;
     } else if (element instanceof HTMLImageElement) {
       element.src = text;
     } else {
       element.textContent = text;
     }
+    return "";
   }
+
+  const quote = (text) => (text.length > 40 ? `${text.slice(0, 40)}…` : text);
 
   // Where the progress of a loop is told in words.
   function wordsOf(bar) {
@@ -66,13 +76,16 @@
 
     socket.onevent("values", ({ data }) => {
       const unknown = [];
+      const refused = {};
       for (const [id, value] of Object.entries(data.values)) {
         const element = document.getElementById(id);
         if (!element) unknown.push(id);
         try {
-          if (element) show(element, value);
+          const wrong = element && show(element, value);
+          if (wrong) refused[id] = wrong;
         } catch (error) {
           reportError(error); // one element that takes no value must not stop the others
+          refused[id] = `cannot show it: ${error.message}`;
         }
       }
       if (data.ended) {
@@ -80,7 +93,7 @@
         setConnection("ended", ended);
       }
       // The next values come only after this.
-      socket.send("shown", { version: data.version, unknown });
+      socket.send("shown", { version: data.version, unknown, refused });
     });
 
     // A run that has ended is no failure. The next run of the program finds this page waiting.

@@ -24,6 +24,24 @@ class TestTroubles:
         server.wait_for("'bra'")
         entry.seen_in(server.output)
 
+    @trouble("`The element with the id 'load' takes a number")
+    def test_more_than_a_number(self, copy: Copy, pages: Pages, entry: Trouble) -> None:
+        copy.replace("server.py", "load=load,", "load=numpy.array([0.5, 0.6]),")
+        copy.replace("server.py", "import math\n", "import math, numpy\n")
+        server = copy.start()
+        pages.connect()
+        server.wait_for("takes a number")
+        entry.seen_in(server.output)
+
+    @trouble("`The element with the id 'load' takes a number")
+    def test_more_than_the_highest(self, copy: Copy, pages: Pages, entry: Trouble) -> None:
+        copy.replace("server.py", "load=load,", "load=37,")
+        copy.replace("client.html", '<meter id="load" max="100"', '<meter id="load"')
+        server = copy.start()
+        pages.connect()
+        server.wait_for("The element with the id 'load' goes from 0 to 1, and not to 37")
+        assert "`goes from 0 to 1, and not to 37`" in entry.why
+
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can be without a browser")
     @trouble("`There is no browser on this machine")
     def test_no_browser(self, copy: Copy, entry: Trouble) -> None:

@@ -57,10 +57,33 @@ class TestTroubles:
         copy.start("--listen-tcp", FEED)
         page = pages.connect()
         assert f"`{PRINT_ANSWER[1].splitlines()[0]}`" in entry.why
-        feed = run_sensor(copy, ('"timestamp": time.time(), ', ""), PRINT_ANSWER)
+        feed = run_sensor(copy, ('"temperature"', '"temp"'), PRINT_ANSWER)
         feed.wait_for("error")
         expect(page.locator("#refused")).not_to_be_empty()
         entry.seen_in(page.locator("#refused").inner_text())
+
+    @trouble('`{"error": "b\'{')
+    def test_no_end_of_line(self, copy: Copy, entry: Trouble) -> None:
+        copy.start("--listen-tcp", FEED)
+        sent_once = ("time.sleep(0.5)", "print(server.recv(1000).decode())\n        break")
+        feed = run_sensor(copy, (' + b"\\n"', ""), sent_once)
+        feed.wait_for("error")
+        entry.seen_in(feed.output, **{"17952427": "…"})
+        assert "`the line is too long`" in entry.why
+
+    @trouble("`Late readings: 12`")
+    def test_late(self, copy: Copy, pages: Pages, entry: Trouble) -> None:
+        copy.start("--listen-tcp", FEED, "--silent-after", "1")
+        page = pages.connect()
+        feed = run_sensor(copy, ("time.sleep(0.5)", "break"))
+        assert feed.wait_ended() == 0
+        expect(tile(page, "mine")).to_be_visible()
+        # Its clock has been set back: all that it says from now on is late.
+        feed = run_sensor(copy, ("time.time()", "time.time() - 3600"), ("0.5", "0.05"))
+        page.wait_for_function("parseInt(document.getElementById('late').textContent.slice(15)) >= 12")
+        entry.seen_in(page.locator("#late").inner_text(), **{"12": "…"})
+        expect(tile(page, "mine")).to_contain_text("silent since")
+        feed.kill()
 
     @trouble('`{"error": "the timestamp 1795242798123 has to be in seconds')
     def test_milliseconds(self, copy: Copy, entry: Trouble) -> None:
