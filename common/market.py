@@ -3,7 +3,7 @@
 A market is any object with `closes`, a dict from each symbol to its previous close, which changes are counted
 from; `prices`, a dict of the prices so far; `update()`, which returns the prices that the next update brings;
 `ended`, whether there will be none any more; and `source`, which says in words where the prices come from.
-Prices are `Decimal`, in whole cents of some currency.
+Prices are `Decimal`; all of a symbol have the same number of decimals.
 """
 
 import csv
@@ -11,9 +11,11 @@ import itertools
 import math
 import random
 import re
+from collections import defaultdict
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 CENT = Decimal("0.01")
 
@@ -95,25 +97,100 @@ class _BadRow(Exception):
     """What is wrong with a row of a recording."""
 
 
-def _parse(row: list[str]) -> tuple[str, str, Decimal]:
-    """Return the time, the symbol and the price in a row."""
+class _Trade(NamedTuple):
+    """A row of a recording: its line, its time in seconds, how that is written, the symbol, and the price."""
+
+    line: int
+    time: float | Decimal
+    form: str
+    symbol: str
+    price: Decimal
+
+
+# A price: less than a trillion, with digits enough for the smallest coin. Decimal calculates with 28 of them.
+PRICE = re.compile(r"[-+]?(?:[0-9]{1,15}(?:\.[0-9]{0,25})?|\.[0-9]{1,25})(?:[eE][-+]?[0-9]{1,2})?")
+MOST, MOST_DECIMALS = Decimal("1e12"), 14
+# With more significant digits than that, it is what a computer made of a price. So many are shown then.
+MEANT, SHOWN = 14, 6
+
+CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}(?:\.[0-9]{1,9})?))?")
+NUMBER = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,9})?")
+
+
+def _parse(line: int, row: list[str]) -> _Trade:
+    """Return the trade in a row."""
     if len(row) != 3:
         raise _BadRow(f"a row has 3 values, time,symbol,price, and this one has {len(row)}")
-    time, symbol, price = (value.strip() for value in row)
+    time, symbol, text = (value.strip() for value in row)
     if not time:
         raise _BadRow("the time is missing")
     if not symbol.isprintable() or not 1 <= len(symbol) <= 20:
         raise _BadRow(f"{symbol[:40]!r} is not a symbol; use 1 to 20 characters")
-    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", price) or not in_cents(price):
-        raise _BadRow(f"{price[:40]!r} is not a price; use a number such as 187.12")
-    return time, symbol, in_cents(price)
+    price = Decimal(text) if PRICE.fullmatch(text) else None
+    if price is None or abs(price) >= MOST or (price and price.adjusted() < -MOST_DECIMALS + 2):
+        raise _BadRow(f"{text[:40]!r} is not a price; use a number such as 187.12")
+    return _Trade(line, *_parse_time(time), symbol, price)
+
+
+def _parse_time(text: str) -> tuple[float | Decimal, str]:
+    """Return a time in seconds, and how it is written: times written in other ways cannot be compared."""
+    if match := CLOCK.fullmatch(text):
+        hours, minutes, seconds = int(match[1]), int(match[2]), float(match[3] or 0)
+        if hours < 24 and minutes < 60 and seconds < 61:
+            return 3600 * hours + 60 * minutes + seconds, "a clock"
+    elif NUMBER.fullmatch(text):
+        return Decimal(text), "a number"
+    else:
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            pass
+        else:
+            # Without a zone, all are of the same one, whichever that is.
+            since = moment.replace(tzinfo=None) - datetime(1970, 1, 1) - (moment.utcoffset() or timedelta())
+            return since.total_seconds(), "a date" if moment.tzinfo is None else "a date with a zone"
+    raise _BadRow(f"{text[:40]!r} is not a time; use 09:30:00, 2026-01-05 or 2026-01-05T09:30:00")
+
+
+def _in_order(trades: list[_Trade]) -> list[_Trade]:
+    """Return trades in the order of their times; at the same time, in the order in which they were made."""
+    steps = 0  # forwards less backwards, from each trade of a symbol to the next one in the file
+    latest: dict[str, _Trade] = {}
+    for trade in trades:
+        before = latest.get(trade.symbol, trade)
+        if trade.form != trades[0].form:
+            raise _BadRow(
+                f"line {trade.line}: the time is {trade.form}, and in the first row {trades[0].form}"
+            )
+        if trade.form == "a clock" and abs(trade.time - before.time) > 12 * 3600:
+            raise _BadRow(f"line {trade.line}: the clock goes past midnight; give each time with its date")
+        steps += (trade.time > before.time) - (trade.time < before.time)
+        latest[trade.symbol] = trade
+    # Many files have the newest row first.
+    return sorted(reversed(trades) if steps < 0 else trades, key=lambda trade: trade.time)
+
+
+def _decimals(prices: list[Decimal]) -> int:
+    """Return with how many decimals the prices of a symbol are shown: as the file has them.
+
+    A price with more than 14 significant digits is what a computer made of one, as 254.5292510986328: of
+    those, 6 significant digits are shown, and cents at least.
+    """
+    meant = [price for price in prices if len(price.normalize().as_tuple().digits) <= MEANT]
+    decimals = [-int(price.as_tuple().exponent) for price in meant]
+    if len(meant) < len(prices):
+        largest = max(abs(price) for price in prices)
+        decimals.append(max(2, SHOWN - 1 - largest.adjusted()))
+    return min(max(0, *decimals), MOST_DECIMALS)
 
 
 class Replay:
     """A recording: a CSV file with the header `time,symbol,price`.
 
-    Consecutive rows with the same time, in whatever form, are one update. The first price of a symbol stands
-    for its previous close. The whole file is read at once, so that what is wrong in it is told at the start.
+    Its rows may have any order; they are played in that of their times. Rows with the same time, in whatever
+    form, are one update, but a second trade of the same symbol at that time is in the next one. The first
+    price of a symbol stands for its previous close. The whole file is read at once, so that what is wrong in
+    it is told at the start.
 
     Args:
         path: the file.
@@ -128,7 +205,7 @@ class Replay:
         try:
             # Spreadsheets put an invisible mark at the beginning of a file, which utf-8-sig passes over.
             with path.open(encoding="utf-8-sig", newline="") as file:
-                updates = self._read(file)
+                updates = self._updates_of(_in_order(self._read(file)))
         except UnicodeDecodeError:
             raise ValueError(f"{path} is not a text in UTF-8") from None
         except OSError as error:
@@ -139,29 +216,38 @@ class Replay:
         self._updates = iter(updates)
         self._next = next(self._updates, None)
 
-    def _read(self, file: TextIO) -> list[dict[str, Decimal]]:
-        """Return the updates in the file, and note the first price of each symbol."""
-        updates: dict[str, dict[str, Decimal]] = {}
-        latest = None
+    def _read(self, file: TextIO) -> list[_Trade]:
+        """Return the trades in the file."""
         rows = csv.reader(file, skipinitialspace=True)
         try:
             header = ",".join(value.strip() for value in next(rows, []))
             if header != "time,symbol,price":
                 raise _BadRow(f"the header has to be time,symbol,price, not {header[:60]!r}")
-            for row in rows:
-                if not row:
-                    continue
-                time, symbol, price = _parse(row)
-                if time != latest and time in updates:
-                    raise _BadRow(f"the time {time[:40]!r} comes again; sort the rows by time")
-                latest = time
-                updates.setdefault(time, {})[symbol] = price
-                self.closes.setdefault(symbol, price)
-            if not updates:
+            trades = [_parse(rows.line_num, row) for row in rows if row]
+            if not trades:
                 raise _BadRow("there are no prices after the header")
         except (_BadRow, csv.Error) as error:
             raise _BadRow(f"line {max(1, rows.line_num)}: {error}") from None
-        return list(updates.values())
+        return trades
+
+    def _updates_of(self, trades: list[_Trade]) -> list[dict[str, Decimal]]:
+        """Return what each update brings, and note the first price of each symbol."""
+        prices = defaultdict(list)
+        for trade in trades:
+            prices[trade.symbol].append(trade.price)
+        cells = {symbol: Decimal(1).scaleb(-_decimals(known)) for symbol, known in prices.items()}
+        updates: list[dict[str, Decimal]] = []
+        for _, same_time in itertools.groupby(trades, key=lambda trade: trade.time):
+            # The first trades of all symbols at this time, then the second ones, and so on.
+            batches: defaultdict[int, dict[str, Decimal]] = defaultdict(dict)
+            count: defaultdict[str, int] = defaultdict(int)
+            for trade in same_time:
+                price = trade.price.quantize(cells[trade.symbol])
+                batches[count[trade.symbol]][trade.symbol] = price
+                count[trade.symbol] += 1
+                self.closes.setdefault(trade.symbol, price)
+            updates += batches.values()
+        return updates
 
     @property
     def ended(self) -> bool:

@@ -30,8 +30,10 @@ def quote(symbol, price):
     close = market.closes[symbol]
     change = price - close
     if not change:
-        return [str(price), "0.00", "0.00"]
-    return [str(price), f"{change:+}", f"{100 * change / close:+.2f}"]
+        return [f"{price:f}", f"{change:f}", "0.00"]
+    # Prices can be negative, as that of oil in April 2020; and of nothing there are no percents.
+    percent = f"{100 * change / abs(close):+.2f}" if close else None
+    return [f"{price:f}", f"{change:+f}", percent]
 
 
 quotes = {symbol: quote(symbol, price) for symbol, price in market.prices.items()}

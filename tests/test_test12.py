@@ -201,7 +201,7 @@ class TestStep12(Console, NamedEvents):
         with step.connect() as moves, step.connect() as stays:
             send_event(moves, "subscribe", ["MOVES"])
             send_event(stays, "subscribe", ["STAYS"])
-            assert until_ended(moves)[-1] == {"MOVES": ["20.00", "+19.00", "+1900.00"]}
+            assert until_ended(moves)[-1] == {"MOVES": ["20", "+19", "+1900.00"]}
             snapshot, *updates = until_ended(stays)
             assert (snapshot or updates.pop()) == {"STAYS": ["12.34", "0.00", "0.00"]}
             assert updates == []
@@ -240,8 +240,10 @@ class TestStep12(Console, NamedEvents):
                 header + b"1,A,2\n1,B,1O\n",
                 "line 3: '1O' is not a price; use a number such as 187.12",
             ),
-            "zero.csv": (header + b"1,A,0.001\n", "line 2: '0.001' is not a price"),
-            "negative.csv": (header + b"1,A,-3\n", "line 2: '-3' is not a price"),
+            "dust.csv": (header + b"1,A,1e-20\n", "line 2: '1e-20' is not a price"),
+            "comma.csv": (header + b'1,A,"1,234.50"\n', "line 2: '1,234.50' is not a price"),
+            "currency.csv": (header + b"1,A,$5\n", "line 2: '$5' is not a price"),
+            "missing.csv": (header + b"1,A,\n", "line 2: '' is not a price"),
             "nan.csv": (header + b"1,A,nan\n", "line 2: 'nan' is not a price"),
             "huge.csv": (header + b"1,A,1e99\n", "line 2: '1e99' is not a price"),
             "few.csv": (
@@ -252,9 +254,17 @@ class TestStep12(Console, NamedEvents):
             "symbol.csv": (header + b"1,,2\n", "line 2: '' is not a symbol; use 1 to 20 characters"),
             "escape.csv": (header + b"1,\x1b[31m,2\n", r"line 2: '\x1b[31m' is not a symbol"),
             "time.csv": (header + b",A,2\n", "line 2: the time is missing"),
-            "order.csv": (
-                header + b"1,A,2\n2,A,2\n1,B,2\n",
-                "line 4: the time '1' comes again; sort the rows by time",
+            "american.csv": (
+                header + b"01/05/2026,A,2\n",
+                "line 2: '01/05/2026' is not a time; use 09:30:00, 2026-01-05 or 2026-01-05T09:30:00",
+            ),
+            "mixed.csv": (
+                header + b"9:30,A,2\n2026-01-05,A,3\n",
+                "line 3: the time is a date, and in the first row a clock",
+            ),
+            "midnight.csv": (
+                header + b"23:59,A,2\n00:01,A,3\n",
+                "line 3: the clock goes past midnight; give each time with its date",
             ),
             "bytes.csv": (header + b"1,\xff,2\n", "bytes.csv is not a text in UTF-8"),
         }
@@ -276,13 +286,85 @@ class TestStep12(Console, NamedEvents):
         path = tmp_path / "prices.csv"
         path.write_bytes(b'\xef\xbb\xbftime, symbol, price\r\n"9:30", "A" ,187.125\r\n9:31,A, 0187.1\r\n\r\n')
         market = Replay(path)
-        assert market.closes == {"A": Decimal("187.12")}
+        assert market.closes == {"A": Decimal("187.125")}
         assert market.prices == {}
-        assert market.update() == {"A": Decimal("187.12")}
+        assert market.update() == {"A": Decimal("187.125")}
         assert not market.ended
-        assert market.update() == market.prices == {"A": Decimal("187.10")}
+        assert market.update() == market.prices == {"A": Decimal("187.100")}
         assert market.ended
         assert market.update() == {}
+
+    @pytest.mark.parametrize(
+        ("prices", "shown"),
+        [
+            # As the file has them
+            (["1.08325", "1.08341", "1.0812"], ["1.08325", "1.08341", "1.08120"]),
+            (["187.12", "187.1", "187"], ["187.12", "187.10", "187.00"]),
+            (["7", "8"], ["7", "8"]),
+            (["0.00001462", "1.463e-05"], ["0.00001462", "0.00001463"]),
+            (["+5.", ".5"], ["5.0", "0.5"]),
+            (["67012.12345678"], ["67012.12345678"]),
+            # What a computer made of a price
+            (["254.5292510986328", "256.53147567397895"], ["254.529", "256.531"]),
+            (["1.0832500457763672"], ["1.08325"]),
+            (["0.000014621234567890123"], ["0.0000146212"]),
+            (["600000.1234567890123"], ["600000.12"]),
+            (["100.01", "100.0199966430664"], ["100.010", "100.020"]),
+        ],
+    )
+    def test_decimals_are_those_of_the_file(self, write: Write, prices: list[str], shown: list[str]) -> None:
+        market = Replay(write(*(f"{number},A,{price}" for number, price in enumerate(prices))))
+        assert [f"{market.update()['A']:f}" for _ in prices] == shown
+
+    def played(self, path: Path) -> list[dict[str, int]]:
+        market = Replay(path)
+        found = []
+        while not market.ended:
+            found.append({symbol: int(price) for symbol, price in market.update().items()})
+        return found
+
+    @pytest.mark.parametrize(
+        "times",
+        [
+            ["9:30", "10:00", "15:59:59.5"],
+            ["2026-01-02", "2026-01-05", "2026-01-05T09:30"],
+            ["2025-12-31 23:59:59", "2026-01-01 00:00:00", "2026-01-01T00:00:00.5"],
+            ["2026-01-05T10:00:00+02:00", "2026-01-05T08:30:00Z", "2026-01-05T04:00:00-05:00"],
+            ["9", "10", "10.5"],
+            ["1767225600100000001", "1767225600100000002", "1767225600100000003"],
+            ["20260102", "20260105", "20260106"],
+        ],
+    )
+    def test_rows_are_played_in_the_order_of_their_times(self, write: Write, times: list[str]) -> None:
+        rows = [(time, symbol, str(number)) for number, time in enumerate(times, start=1) for symbol in "AB"]
+        played = [{"A": number, "B": number} for number in (1, 2, 3)]
+        mixed = random.Random(5).sample(rows, len(rows))
+        by_symbol = sorted(rows, key=lambda row: row[1])
+        for order in (rows, rows[::-1], by_symbol, by_symbol[::-1], mixed):
+            assert self.played(write(*map(",".join, order))) == played
+
+    def test_no_trade_is_lost_where_several_share_a_time(self, write: Write) -> None:
+        rows = ["9:30,A,1", "9:30,A,2", "9:30,B,7", "09:30:00,A,3", "9:31,B,8", "9:31,A,4"]
+        played = [{"A": 1, "B": 7}, {"A": 2}, {"A": 3}, {"B": 8, "A": 4}]
+        assert self.played(write(*rows)) == played
+        # The newest first
+        assert self.played(write(*rows[::-1])) == played
+
+    def test_price_that_is_negative_or_nothing(
+        self, start_server: StartServer, pages: Pages, write: Write
+    ) -> None:
+        rows = ["1,OIL,18.27", "1,FREE,0", "1,DEBT,-10.0", "2,OIL,-37.63", "2,FREE,5", "2,DEBT,-5"]
+        start_server("--source", str(write(*rows)))
+        page = pages.connect()
+        expect(page.get_by_text(ENDED)).to_be_visible()
+        for symbol, arrow, price, change in [
+            ("OIL", "down", "-37.63", "▼ -55.90 -305.97 %"),
+            ("FREE", "up", "5", "▲ +5"),
+            ("DEBT", "up", "-5.0", "▲ +5.0 +50.00 %"),
+        ]:
+            expect(row(page, symbol).get_by_role("cell").nth(1)).to_have_text(price)
+            expect(row(page, symbol).get_by_role("cell").nth(2)).to_have_text(change)
+            expect(row(page, symbol).get_by_role("img", name=arrow, exact=True)).to_be_visible()
 
     def test_recording_is_shown_with_exact_decimals_until_its_end(
         self, start_server: StartServer, pages: Pages, write: Write
@@ -307,8 +389,8 @@ class TestStep12(Console, NamedEvents):
                 ("UP", "up", ["0.30", "▲ +0.20 +200.00 %"]),
                 ("DOWN", "down", ["12.34", "▼ -0.01 -0.08 %"]),
                 ("STAYS", "unchanged", ["1000000.00", "\u2013 0.00 0.00 %"]),
-                ("<b>LATE</b>", "unchanged", ["7.00", "\u2013 0.00 0.00 %"]),
-                ("__proto__", "unchanged", ["8.00", "\u2013 0.00 0.00 %"]),
+                ("<b>LATE</b>", "unchanged", ["7", "\u2013 0 0.00 %"]),
+                ("__proto__", "unchanged", ["8", "\u2013 0 0.00 %"]),
             ]:
                 expect(row(page, symbol).get_by_role("cell").nth(1)).to_have_text(cells[0])
                 expect(row(page, symbol).get_by_role("cell").nth(2)).to_have_text(cells[1])
@@ -464,7 +546,7 @@ class TestStep12(Console, NamedEvents):
         expect(row(page, "BALOS").locator(".price")).to_have_text(PRICE)
         # A server that has only one of them: the others are dropped without a word.
         server.stop()
-        start_server("--source", str(write("1,BALEX,1", "1,OTHER,2", "2,BALEX,3.5")))
+        start_server("--source", str(write("1,BALEX,1", "1,OTHER,2", "2,BALEX,3.50")))
         expect(page.get_by_text(ENDED)).to_be_visible(timeout=15_000)
         expect_chosen(page, ["BALEX"])
         expect(row(page, "BALEX").get_by_role("cell").nth(1)).to_have_text("3.50")

@@ -84,11 +84,19 @@ class TestTroubles:
             send_event(client, "subscribe", ["zenon"])
             entry.seen_in(next_event(client, "error"))
 
-    @trouble("`prices.csv, line 7: the time")
-    def test_sorted_by_symbol(self, copy: Copy, entry: Trouble) -> None:
-        times = [f"09:30:0{second}" for second in range(5)]
-        rows = [f"{time},{symbol},4.20\n" for symbol in ("TEA", "COFFEE") for time in times]
-        self.check_refused(HEADER + "".join(rows), copy, entry)
+    @trouble("`prices.csv, line 3: the clock goes past midnight")
+    def test_night(self, copy: Copy, entry: Trouble) -> None:
+        self.check_refused(f"{HEADER}23:59,TEA,4.20\n00:01,TEA,4.21\n", copy, entry)
+        dated = f"{HEADER}2026-01-05T23:59,TEA,4.20\n2026-01-06T00:01,TEA,4.21\n"
+        copy.write("prices.csv", dated)
+        server = copy.start("--source", "prices.csv", "--rate", "50")
+        with copy.step.connect() as client:
+            send_event(client, "subscribe", ["TEA"])
+            next_event(client, "source")
+            server.wait_for("has ended")
+            send_event(client, "subscribe", ["TEA"])
+            while next_event(client, "snapshot").get("TEA", [""])[0] != "4.21":
+                send_event(client, "subscribe", ["TEA"])
 
     @trouble("`prices.csv, line 1: the header")
     def test_semicolons(self, copy: Copy, entry: Trouble) -> None:
