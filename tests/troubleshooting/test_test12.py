@@ -27,7 +27,9 @@ class TestTroubles:
     @trouble("`12.340000000000002` in the page")
     def test_float(self, copy: Copy, pages: Pages, entry: Trouble) -> None:
         copy.write("prices.csv", recording("12.21", "12.34"))
-        copy.replace("server.py", "[str(price), f", "[str(float(close) + float(change)), f")
+        copy.replace(
+            "server.py", '[f"{price:f}", f"{change:+', '[str(float(close) + float(change)), f"{change:+'
+        )
         copy.start("--source", "prices.csv")
         page = pages.connect()
         expect(row(page, "TEA").locator(".change")).to_have_text("+0.13")
@@ -36,7 +38,7 @@ class TestTroubles:
     @trouble("`TypeError: JSON cannot hold Decimal")
     def test_decimal(self, copy: Copy, entry: Trouble) -> None:
         copy.write("prices.csv", recording("12.21", "12.34"))
-        copy.replace("server.py", "[str(price), f", "[price, f")
+        copy.replace("server.py", '[f"{price:f}", f"{change:+', '[price, f"{change:+')
         server = copy.start("--source", "prices.csv")
         with copy.step.connect() as client:
             send_event(client, "subscribe", ["TEA"])
@@ -45,7 +47,7 @@ class TestTroubles:
 
     @trouble("A row shows `\u2013`")
     def test_no_snapshot(self, copy: Copy, pages: Pages, entry: Trouble) -> None:
-        rows = [f"{i},MOVES,{i + 1}\n{i},STAYS,12.34\n" for i in range(500)]
+        rows = [f"{i},MOVES,{i + 1}.00\n{i},STAYS,12.34\n" for i in range(500)]
         copy.write("prices.csv", HEADER + "".join(rows))
         copy.replace("server.py", '    e.client.send("snapshot"', '    _ = ("snapshot"')
         copy.start("--source", "prices.csv", "--rate", "50")
