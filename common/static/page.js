@@ -9,7 +9,7 @@ if (addressBox) addressBox.value = location.hostname || "localhost";
 // What was typed as the server address, as host:port.
 function serverAddress() {
   // Somebody may paste the whole address of a page: only the host and the port of it count.
-  const host = addressBox.value.trim().replace(/^\w+:\/\//, "").replace(/[/?#].*$/, "");
+  const host = addressBox.value.trim().replace(/^\w+:\/\//, "").split(/[/?#]/)[0];
   return /:\d+$/.test(host) ? host : `${host}:5678`;
 }
 
