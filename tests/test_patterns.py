@@ -280,14 +280,11 @@ def test_patterns_in_javascript(found: Found, hardest_in_a_page: Callable[[Found
 
 
 # Patterns that are known to be slow: with them the tests above fail.
-NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-POINT = rf"(?:{NUMBER}\s*:\s*)?{NUMBER}"
 SLOW = [
     ("fullmatch", r"(a+)+b"),
     ("fullmatch", r"(?:\w+|\d)*!"),
     ("fullmatch", r"(\d+,?)+;"),
     ("match", r"key: (\s*\w+\s*)*;"),
-    ("match", rf"\s*(\w+)\s*:\s*({POINT}(?:;{POINT})*)\s*(?:[,\t ]+|$)"),
     ("fullmatch", r"\d+\.?\d*x"),
     ("search", r"[/?#].*$"),
     ("sub", r"\s+$"),
@@ -299,7 +296,7 @@ def test_slow_patterns_are_found(method: str, text: str) -> None:
     assert check(Found("here", text, 0, (method,)))
 
 
-@pytest.mark.parametrize("text", [r"^(a+)+b$", r"^(?:\w+|\d)*!$", r"^\d+\.?\d*x$", r"[/?#].*$"])
+@pytest.mark.parametrize("text", [r"^(a+)+b$", r"^(?:\w+|\d)*!$", r"[/?#].*$"])
 def test_slow_patterns_are_found_in_a_page(text: str, hardest_in_a_page: Callable[[Found], str]) -> None:
     assert hardest_in_a_page(Found("here", text))
 

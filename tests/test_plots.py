@@ -10,8 +10,6 @@ from tests.conftest import Pages
 from tests.copies import Copy
 from tests.promises import wait_for_drawing, wait_for_readings
 
-SIZES = {"phone": {"width": 390, "height": 844}, "desktop": {"width": 1280, "height": 800}}
-
 # Keeps what each plot writes on its canvas, since it was last cleared: the text, and where it is.
 REMEMBER_TEXTS = """
 const { clearRect, fillText } = CanvasRenderingContext2D.prototype;
@@ -76,26 +74,31 @@ def pages(browser: Browser, copy: Copy) -> Iterator[Pages]:
     assert pages.errors == []
 
 
-def connect(pages: Pages, size: str) -> Page:
+def connect(pages: Pages) -> Page:
     # A context of its own, with the script in it from the beginning.
-    pages.open("about:blank", viewport=SIZES[size]).close()
+    pages.open("about:blank").close()
     for context in pages.contexts.values():
         context.add_init_script(REMEMBER_TEXTS)
-    page = pages.connect(viewport=SIZES[size])
+    page = pages.connect()
     page.wait_for_function("() => window.plots.at(-1)?.ctx.texts?.length > 0")
     return page
 
 
 def check(page: Page) -> None:
-    wait_for_drawing(page)
-    assert page.evaluate(MISTAKES) == []
+    """Look at the labels on a phone and on a desktop."""
+    for width, height in [(390, 844), (1280, 800)]:
+        page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_function(
+            "() => window.plots.at(-1).width === document.querySelector('figure').clientWidth"
+        )
+        wait_for_drawing(page)
+        assert page.evaluate(MISTAKES) == []
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", ["test6", "test7", "test8", "test9", "test14", "test15"])
-def test_empty_and_running(name: str, size: str, copy: Copy, pages: Pages) -> None:
+@pytest.mark.parametrize("name", ["test6", "test7", "test9", "test14"])
+def test_empty_and_running(name: str, copy: Copy, pages: Pages) -> None:
     copy.start("--rate", "50")
-    page = connect(pages, size)
+    page = connect(pages)
     check(page)
     low, high = page.evaluate(
         "() => { const { min, max } = window.plots.at(-1).scales.x; return [min, max]; }"
@@ -107,10 +110,10 @@ def test_empty_and_running(name: str, size: str, copy: Copy, pages: Pages) -> No
     check(page)
 
 
-@pytest.mark.parametrize("name", ["test8", "test9", "test14"])
+@pytest.mark.parametrize("name", ["test9", "test14"])
 def test_all_lines_hidden(name: str, copy: Copy, pages: Pages) -> None:
     copy.start("--rate", "50")
-    page = connect(pages, "phone")
+    page = connect(pages)
     pages.command(page, "START")
     wait_for_readings(page, 20)
     for button in page.get_by_role("list", name="Legend").get_by_role("button").all():
@@ -118,14 +121,13 @@ def test_all_lines_hidden(name: str, copy: Copy, pages: Pages) -> None:
     check(page)
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("seconds", [1, 5, 3600, 100_000])
+@pytest.mark.parametrize("seconds", [5, 100_000])
 @pytest.mark.parametrize("name", ["test6", "test8"])
-def test_window_of_another_length(name: str, seconds: int, size: str, copy: Copy, pages: Pages) -> None:
+def test_window_of_another_length(name: str, seconds: int, copy: Copy, pages: Pages) -> None:
     file = "client.html" if name == "test6" else "common/static/plot.js"
     copy.replace(file, "const WINDOW = 60;", f"const WINDOW = {seconds};")
     copy.start("--rate", "50")
-    page = connect(pages, size)
+    page = connect(pages)
     check(page)
     pages.command(page, "START")
     wait_for_readings(page, 20)
@@ -158,7 +160,7 @@ TRY = """async ({ width, end, span, values }) => {
 @pytest.mark.parametrize("name", ["test8"])
 def test_any_span_and_any_values(name: str, copy: Copy, pages: Pages) -> None:
     copy.start()
-    page = connect(pages, "desktop")
+    page = connect(pages)
     now, day = page.evaluate("Date.now() / 1000"), 86400
     spans = [0.01, 0.05, 1, 4, 15, 19, 21, 60, 600, 7200, 40_000, 2 * day, 9 * day, 60 * day, 3000 * day]
     cases = [
