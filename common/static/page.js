@@ -70,7 +70,7 @@ function timeLabels(plot, times, axis, space, distance) {
 // How many pixels they need, so that they do not touch: dates take more, and where half a second has so much room,
 // milliseconds are shown.
 function timeWidth(plot, axis, from, to, pixels) {
-  const width = DATE.format(from * 1000) === DATE.format(Date.now()) ? 64 : 88;
+  const width = DATE.format(from * 1000) === DATE.format(Date.now()) ? 62 : 88;
   return ((to - from) / pixels) * width > 0.5 ? width : 104;
 }
 
