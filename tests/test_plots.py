@@ -144,8 +144,8 @@ TRY = """async ({ width, end, span, values }) => {
       legend: { show: false },
       scales: { x: { range: [end - span, end] }, y: { range: valueRange } },
       axes: [
-        { size: timeHeight, space: timeWidth, values: timeLabels },
-        { size: valueWidth, values: valueLabels },
+        TIME_AXIS,
+        VALUE_AXIS,
       ],
       series: [{}, {}],
     },
@@ -167,7 +167,7 @@ def test_any_span_and_any_values(name: str, copy: Copy, pages: Pages) -> None:
         (width, end, span, [1, 2])
         for width in (366, 1240, 3800)
         for span in spans
-        for end in (now, now - day)
+        for end in (now, now - day, now - 1.7 * day)
     ]
     ranges = [
         [0, 1e-5], [1013.2499, 1013.2501], [-3e-13, 5e-13], [0, 0], [-40, 85], [7, 7], [123_456.7, 123_456.8],

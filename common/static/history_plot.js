@@ -28,8 +28,8 @@ function createHistoryPlot(figure, fields, run, onDraw) {
         y: { range: valueRange },
       },
       axes: [
-        { ...axis, size: timeHeight, space: timeWidth, values: timeLabels },
-        { ...axis, size: valueWidth, values: valueLabels, label: names.length === 1 ? `${names[0]} (${units})` : units, labelSize: 20 },
+        { ...axis, ...TIME_AXIS },
+        { ...axis, ...VALUE_AXIS, label: names.length === 1 ? `${names[0]} (${units})` : units, labelSize: 20 },
       ],
       series: [
         {},

@@ -63,6 +63,8 @@ function timeLabels(plot, times, axis, space, distance) {
     const label = format.format(time * 1000);
     const before = date;
     date = DATE.format(time * 1000);
+    // Where there is no other, uPlot gives the next time that has a label, which is not in the plot.
+    if (time > plot.scales.x.max) return "";
     return date === before ? label : `${label}\n${date}`;
   });
 }
@@ -78,6 +80,20 @@ function timeWidth(plot, axis, from, to, pixels) {
 function timeHeight(plot, labels) {
   return labels?.some((label) => label.includes("\n")) ? 48 : 36;
 }
+
+const TIME_AXIS = {
+  size: timeHeight,
+  space: timeWidth,
+  values: timeLabels,
+  // The steps in seconds of which one is chosen.
+  incrs: [
+    ...[1, 2, 5, 10, 20, 50, 100, 200, 500].map((milliseconds) => milliseconds / 1000),
+    ...[1, 2, 5, 10, 15, 30],
+    ...[1, 2, 5, 10, 15, 30].map((minutes) => 60 * minutes),
+    ...[1, 2, 3, 4, 6, 8, 12].map((hours) => 3600 * hours),
+    ...[1, 2, 4, 7, 15, 30, 60, 90, 180, 365, 730, 1825, 3650, 36500].map((days) => 86400 * days),
+  ],
+};
 
 // Labels of values: all their digits, so that no two are the same; of very small and very large ones with a power of
 // ten.
@@ -95,6 +111,8 @@ function valueLabels(plot, values) {
 function valueWidth(plot, labels) {
   return Math.max(56, 20 + 7.5 * Math.max(0, ...(labels ?? []).map((label) => label.length)));
 }
+
+const VALUE_AXIS = { size: valueWidth, values: valueLabels };
 
 // Where there are no values yet, or all lines are hidden, there is still an axis. The ends of a scale, and the
 // distance between them, have to be finite numbers; values beyond are cut off.

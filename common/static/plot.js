@@ -29,8 +29,8 @@ function createPlot(figure, fields, onDraw) {
         y: { range: valueRange },
       },
       axes: [
-        { ...axis, size: timeHeight, space: timeWidth, values: timeLabels },
-        { ...axis, size: valueWidth, values: valueLabels, label: names.length === 1 ? `${names[0]} (${units})` : units, labelSize: 20 },
+        { ...axis, ...TIME_AXIS },
+        { ...axis, ...VALUE_AXIS, label: names.length === 1 ? `${names[0]} (${units})` : units, labelSize: 20 },
       ],
       series: [
         {},
