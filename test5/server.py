@@ -87,7 +87,7 @@ async def acquire():
         log.write(seq, time_ns, values)
         if log.error != error_before:
             send_to_all("/control", log.error or "OK: the log is written again")
-        if seq % SEND_EVERY == 1:
+        if (seq - 1) % SEND_EVERY == 0:
             send_to_all("/data", f"{values[0]}")
         # Sleeping until the next is due, not for a fixed time, keeps the sample rate whatever the rest took.
         due += 1 / options.rate

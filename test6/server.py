@@ -32,7 +32,7 @@ async def acquire():
         log.write(seq, time_ns, values)
         if log.error != error_before:
             send_to_all(clients["/control"], log.error or "OK: the log is written again")
-        if seq % SEND_EVERY == 1:
+        if (seq - 1) % SEND_EVERY == 0:
             send_to_all(clients["/data"], f"{values[0]}")
 
 

@@ -71,7 +71,7 @@ async def acquire():
         log.write(seq, time_ns, values)
         if log.error != error_before:
             send_to_all(clients["/control"], state())
-        if seq % SEND_EVERY == 1:
+        if (seq - 1) % SEND_EVERY == 0:
             # A message is text, and JSON is text for a dict: {"time": 1767225600.25, "x": 0.12, …}
             reading = {"time": time_ns / 1e9, **dict(zip(sensor.fields, values, strict=True))}
             send_to_all(clients["/data"], json.dumps(reading))

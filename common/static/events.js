@@ -74,6 +74,7 @@ class EventSocket {
     this.socket = new WebSocket(this.url);
     this.socket.onopen = () => {
       wasOpen = true;
+      this.expectNews();
       this.dispatch("open", { data: this.host });
     };
     this.socket.onmessage = (event) => {

@@ -44,7 +44,8 @@ function logAddress(run, view) {
     query.set("from", (view.from / 1e6).toFixed(6));
     query.set("to", (view.to / 1e6).toFixed(6));
   }
-  return `${SERVER}log.csv${query.size ? `?${query}` : ""}`;
+  const text = query.toString();
+  return `${SERVER}log.csv${text && `?${text}`}`;
 }
 
 // What a run is called for people: when it began, if its name is that.

@@ -20,16 +20,16 @@ function createHistoryPlot(figure, fields, run, onDraw) {
     {
       width: figure.clientWidth,
       height: figure.clientHeight,
-      padding: [16, 40, 0, 0], // on the right, for the half of a date
+      padding: [16, 44, 0, 0], // on the right, for the half of a label
       legend: { show: false },
       cursor: { show: false },
       scales: {
         x: { range: () => [view().from / 1e6, view().to / 1e6] },
-        y: { range: (plot, low, high) => (low === null ? [0, 1] : uPlot.rangeNum(sane(low), sane(high), 0.1, true)) },
+        y: { range: valueRange },
       },
       axes: [
-        { ...axis, size: labelHeight, space: labelWidth, values: timeLabels },
-        { ...axis, size: valueWidth, label: names.length === 1 ? `${names[0]} (${units})` : units, labelSize: 20 },
+        { ...axis, ...TIME_AXIS },
+        { ...axis, ...VALUE_AXIS, label: names.length === 1 ? `${names[0]} (${units})` : units, labelSize: 20 },
       ],
       series: [
         {},
@@ -225,43 +225,4 @@ function createHistoryPlot(figure, fields, run, onDraw) {
       plot.destroy();
     },
   };
-}
-
-// The ends of the scale, and the distance between them, have to be finite numbers; values beyond are cut off.
-const sane = (value) => Math.min(Math.max(value, -1e300), 1e300);
-
-// Large values need more room.
-function valueWidth(plot, labels) {
-  return Math.max(56, 20 + 7.5 * Math.max(0, ...(labels ?? []).map((label) => label.length)));
-}
-
-// Milliseconds need more room,
-function labelWidth(plot, axis, from, to) {
-  return to - from < 20 ? 104 : 80;
-}
-
-// and so do labels of two lines.
-function labelHeight(plot, labels) {
-  return labels?.some((label) => label.includes("\n")) ? 48 : 36;
-}
-
-// Labels of the time axis: as many digits as the distance between them asks for, and the date where it changes.
-const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const PRECISE_CLOCK = new Intl.DateTimeFormat("en-GB", {
-  hour: "2-digit",
-  minute: "2-digit",
-  second: "2-digit",
-  fractionalSecondDigits: 3,
-});
-const DATE = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
-
-function timeLabels(plot, times, axis, space, distance) {
-  const format = distance < 1 ? PRECISE_CLOCK : CLOCK;
-  let date = DATE.format(Date.now());
-  return times.map((time) => {
-    const label = format.format(time * 1000);
-    const before = date;
-    date = DATE.format(time * 1000);
-    return date === before ? label : `${label}\n${date}`;
-  });
 }

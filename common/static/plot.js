@@ -14,19 +14,23 @@ function createPlot(figure, fields, onDraw) {
 
   // Colours come from the style sheet, anew at each drawing, because people switch between light and dark.
   const colour = (name) => getComputedStyle(figure).getPropertyValue(name);
-  const axis = { stroke: () => colour("--muted"), grid: { stroke: () => colour("--line"), width: 1 } };
-  const time = (seconds) => new Date(seconds * 1000).toLocaleTimeString("en-GB");
+  const grid = { stroke: () => colour("--line"), width: 1 };
+  const axis = { stroke: () => colour("--muted"), grid, ticks: grid };
+  const now = () => Date.now() / 1000;
   const plot = new uPlot(
     {
       width: figure.clientWidth,
       height: figure.clientHeight,
-      padding: [16, 32, 0, 0],
+      padding: [16, 44, 0, 0], // on the right, for the half of a label
       legend: { show: false },
       cursor: { show: false },
-      scales: { x: { range: (plot, oldest, newest) => [newest - WINDOW, newest] } },
+      scales: {
+        x: { range: (plot, oldest, newest) => [(newest ?? now()) - WINDOW, newest ?? now()] },
+        y: { range: valueRange },
+      },
       axes: [
-        { ...axis, ticks: axis.grid, size: 36, values: (plot, times) => times.map(time) },
-        { ...axis, ticks: axis.grid, size: 56, label: names.length === 1 ? `${names[0]} (${units})` : units, labelSize: 20 },
+        { ...axis, ...TIME_AXIS },
+        { ...axis, ...VALUE_AXIS, label: names.length === 1 ? `${names[0]} (${units})` : units, labelSize: 20 },
       ],
       series: [
         {},

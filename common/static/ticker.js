@@ -69,8 +69,9 @@ function createPicker({ choose, ask }) {
   return { offer, show, has: (name) => boxes.has(name) };
 }
 
-// Draw numbers as a line into the polyline of an SVG whose viewBox is "0 0 LENGTH 20", the latest at its right edge.
+// Draw numbers as a line into the polyline of an SVG that has room for `length` of them, the latest at its right edge.
 function drawSparkline(polyline, numbers, length) {
+  polyline.ownerSVGElement.setAttribute("viewBox", `0 0 ${length} 20`);
   const low = Math.min(...numbers);
   const range = Math.max(...numbers) - low || 1;
   const left = length - numbers.length;
