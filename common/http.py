@@ -70,7 +70,7 @@ class HttpConnection(ServerConnection):
     def _hang_up(self, line: bytes) -> None:
         """Hang up on a client that sends no HTTP, instead of waiting for the rest of it."""
         if line.startswith(b"\x16"):  # how TLS begins
-            print("Hung up on a client that speaks TLS: this server is at http://…, not at https://…")
+            print("Hung up on a client that speaks TLS: open http:// here, not https://")
         else:
             print(f"Hung up on a client that does not speak HTTP: it sent {line[:40]!r}")
         self.request_bytes, self.is_websocket = None, False
@@ -78,6 +78,7 @@ class HttpConnection(ServerConnection):
 
     def respond(self, status: int | HTTPStatus, text: str) -> Response:
         response = super().respond(status, text)
+        # What answers HEAD has the length of the text, and not the text itself (RFC 9110, section 9.3.2).
         if self.request is not None and self.request.method == "HEAD":
             response.body = b""
         return response

@@ -22,7 +22,7 @@ AT_ONCE = 4
 
 # What an old and a new TLS client send first, without the rest of it.
 HELLO = bytes.fromhex("16030100c8010000c40303")
-TLS = "Hung up on a client that speaks TLS: this server is at http://…, not at https://…"
+TLS = "Hung up on a client that speaks TLS: open http:// here, not https://"
 
 NO_HTTP = [
     [HELLO],

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,7 @@ http {{
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
     {server}
+    {deaf}
 }}
 """
 # A Caddy without its other services: it would listen for orders, and on port 80.
@@ -96,9 +98,17 @@ def running(command: list[str], port: int, folder: Path) -> Iterator[None]:
             process.kill()
 
 
+@dataclass(frozen=True)
+class Proxies:
+    """The ports of both proxies, and that of an nginx that passes on no upgrade."""
+
+    ports: list[int]
+    deaf: int
+
+
 @pytest.fixture(scope="module")
-def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[int]]:
-    """The ports of both proxies; they run for all tests of this module."""
+def proxies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxies]:
+    """Proxies that run for all tests of this module."""
     assert all((NGINX, CADDY, OPENSSL)), "a proxy is missing; run: python -m tests.browser"
     folder = tmp_path_factory.mktemp("proxies")
     certificate = str(folder / "own")
@@ -111,22 +121,29 @@ def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[int]]:
         check=True,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    nginx_port, caddy_port = free_port(), free_port()
+    nginx_port, deaf_port, caddy_port = free_port(), free_port(), free_port()
     (server,) = fences(SECTION, "nginx")
     server = put(
         server, **{CERTIFICATE: certificate, NAME: "localhost", "listen 443": f"listen {nginx_port}"}
     )
-    (folder / "nginx.conf").write_text(AROUND.format(folder=folder, server=server))
+    deaf = put(server, **{f"listen {nginx_port}": f"listen {deaf_port}"})
+    deaf = re.sub(r".* (Upgrade|Connection) .*\n", "", deaf)
+    (folder / "nginx.conf").write_text(AROUND.format(folder=folder, server=server, deaf=deaf))
     (site,) = fences(SECTION, "text")
     site = put(site, **{CERTIFICATE: certificate, NAME: f"localhost:{caddy_port}"})
     (folder / "Caddyfile").write_text(BEFORE + site)
     nginx = [NGINX, "-e", "stderr", "-p", str(folder), "-c", str(folder / "nginx.conf")]
     caddy = [CADDY, "run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile")]
-    with ExitStack() as proxies:
+    with ExitStack() as stack:
         for name, command, port in (("nginx", nginx, nginx_port), ("caddy", caddy, caddy_port)):
             (folder / name).mkdir()
-            proxies.enter_context(running(command, port, folder / name))
-        yield [nginx_port, caddy_port]
+            stack.enter_context(running(command, port, folder / name))
+        yield Proxies([nginx_port, caddy_port], deaf_port)
+
+
+@pytest.fixture
+def ports(proxies: Proxies) -> list[int]:
+    return proxies.ports
 
 
 @pytest.fixture
@@ -197,6 +214,19 @@ def test_page(step: Step, ports: list[int], start_server: Callable[..., Server],
         wait_for_live_data(page, step)
         assert sockets
         assert all(url.startswith(f"wss://localhost:{port}/") for url in sockets)
+
+
+@pytest.mark.parametrize("step", ["test9", "test10"], indirect=True)
+def test_proxy_that_passes_on_no_upgrade(
+    step: Step, proxies: Proxies, start_server: Callable[..., Server], pages: Pages
+) -> None:
+    pages.errors_are_expected = True
+    start_server()
+    page = pages.open(f"https://localhost:{proxies.deaf}/", ignore_https_errors=True)
+    if step.number == 9:
+        page.get_by_role("button", name="Connect").click()
+    expect(page.get_by_role("status")).to_contain_text(f"no answer from localhost:{proxies.deaf}")
+    assert "the page says `no answer`" in SECTION
 
 
 @pytest.mark.parametrize("step", ["test9", "test14"], indirect=True)
