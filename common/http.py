@@ -18,15 +18,6 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-# The first line of a request, and what can become one (RFC 9112, section 3): a method, a target, a version.
-METHOD, TARGET = rb"[-!#$%&'*+.^_`|~0-9A-Za-z]", rb"[^\x00-\x20\x7f]"
-REQUEST_LINE = re.compile(METHOD + rb"+ (" + TARGET + rb"+) HTTP/1\.[01]")
-BEGINNING = re.compile(METHOD + rb"*( " + TARGET + rb"*( [HTP/.01]*\r?)?)?")
-# The scheme and host before the path in a target, and characters that mean the same encoded or not (RFC 3986,
-# section 2.3).
-HOST = re.compile(rb"(http|ws)s?://[^/?]*", re.IGNORECASE)
-UNRESERVED = re.compile(rb"%(2[DE]|3\d|[46][1-9A-F]|[57][\dA]|5F|7E)", re.IGNORECASE)
-NOT_ASCII = re.compile(rb"[\x80-\xff]")
 # The lines that announce a body, the one that asks for a WebSocket, and how long a request may be before
 # the library has to judge it.
 BODY_HEADERS = re.compile(rb"\r\n(?:content-length|transfer-encoding):[^\r\n]*", re.IGNORECASE)
@@ -38,6 +29,16 @@ STALLED = 30
 # How much of a response the system may hold for a client, in bytes. With more, and a slow client, half a
 # minute could pass in which none of it seems to be taken.
 SEND_BUFFER = 2**18
+
+# The first line of a request, and what can become one (RFC 9112, section 3): a method, a target, a version.
+METHOD, TARGET = rb"[-!#$%&'*+.^_`|~0-9A-Za-z]", rb"[^\x00-\x20\x7f]"
+REQUEST_LINE = re.compile(METHOD + rb"+ (" + TARGET + rb"+) HTTP/1\.[01]")
+BEGINNING = re.compile(METHOD + rb"*( " + TARGET + rb"*( [HTP/.01]*\r?)?)?")
+# The scheme and host before the path in a target, and characters that mean the same encoded or not (RFC 3986,
+# section 2.3).
+HOST = re.compile(rb"(http|ws)s?://[^/?]*", re.IGNORECASE)
+UNRESERVED = re.compile(rb"%(2[DE]|3\d|[46][1-9A-F]|[57][\dA]|5F|7E)", re.IGNORECASE)
+NOT_ASCII = re.compile(rb"[\x80-\xff]")
 
 
 class HttpConnection(ServerConnection):
