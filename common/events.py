@@ -20,11 +20,12 @@ import inspect
 import json
 import threading
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from ipaddress import ip_network
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -34,7 +35,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from common.clients import MAX_BACKLOG, send_to_all
-from common.http import STATIC, TYPES, HttpConnection, answer, static_files
+from common.http import TYPES, HttpConnection, answer, client_address, static_files
 from common.network import announce
 from common.running import expect_hang_ups, run
 
@@ -67,10 +68,10 @@ class Client:
     """One connected page or program."""
 
     address: str
-    """The IP address of the client."""
+    """The IP address of the client, and not that of a proxy that the server trusts."""
 
     def __init__(self, server: "EventServer", connection: ServerConnection) -> None:
-        self.address = connection.remote_address[0]
+        self.address = client_address(connection, server._trusted_proxies)
         self._server = server
         self._connection = connection
 
@@ -116,15 +117,21 @@ class EventServer:
     Args:
         host: the address to listen on; None for every network interface.
         port: the port to listen on.
+        trusted_proxies: the IP addresses, or networks such as `10.0.0.0/8`, of proxies in front of this
+            server, which say truly on whose behalf they ask (in the header `X-Forwarded-For`).
+
+    Raises:
+        ValueError: what should be an address or a network is none.
     """
 
-    def __init__(self, host: str | None = None, port: int = 5678) -> None:
+    def __init__(
+        self, host: str | None = None, port: int = 5678, *, trusted_proxies: Iterable[str] = ()
+    ) -> None:
         # Other ways to say the same; None listens on IPv4 and IPv6 alike.
         self.host = None if host in ("", "0.0.0.0", "::") else host
         self.port = port
+        self._trusted_proxies = [ip_network(proxy) for proxy in trusted_proxies]
         self._files: dict[str, Path | str] = static_files()
-        # A page that names no icon is asked for this one by browsers.
-        self._files["/favicon.ico"] = STATIC / "icon.svg"
         self._callbacks: dict[tuple[str, str | None], list[Callable[[Event], Any]]] = {}
         self._jobs: list[Job] = []
         self._clients: dict[Client, None] = {}  # a dict keeps them in the order in which they came

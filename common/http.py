@@ -3,8 +3,11 @@
 import asyncio
 import hashlib
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import suppress
+from email.utils import formatdate
+from http import HTTPStatus
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from socket import SO_SNDBUF, SOL_SOCKET
 from typing import Any
@@ -26,6 +29,16 @@ STALLED = 30
 # How much of a response the system may hold for a client, in bytes. With more, and a slow client, half a
 # minute could pass in which none of it seems to be taken.
 SEND_BUFFER = 2**18
+
+# The first line of a request, and what can become one (RFC 9112, section 3): a method, a target, a version.
+METHOD, TARGET = rb"[-!#$%&'*+.^_`|~0-9A-Za-z]", rb"[^\x00-\x20\x7f]"
+REQUEST_LINE = re.compile(METHOD + rb"+ (" + TARGET + rb"+) HTTP/1\.[01]")
+BEGINNING = re.compile(METHOD + rb"*( " + TARGET + rb"*( [HTP/.01]*\r?)?)?")
+# The scheme and host before the path in a target, and characters that mean the same encoded or not (RFC 3986,
+# section 2.3).
+HOST = re.compile(rb"(http|ws)s?://[^/?]*", re.IGNORECASE)
+UNRESERVED = re.compile(rb"%(2[DE]|3\d|[46][1-9A-F]|[57][\dA]|5F|7E)", re.IGNORECASE)
+NOT_ASCII = re.compile(rb"[\x80-\xff]")
 
 
 class HttpConnection(ServerConnection):
@@ -54,6 +67,22 @@ class HttpConnection(ServerConnection):
     def _give_up(self) -> None:
         if self.request_bytes is not None:
             self.transport.abort()
+
+    def _hang_up(self, line: bytes) -> None:
+        """Hang up on a client that sends no HTTP, instead of waiting for the rest of it."""
+        if line.startswith(b"\x16"):  # how TLS begins
+            print("Hung up on a client that speaks TLS: open http:// here, not https://")
+        else:
+            print(f"Hung up on a client that does not speak HTTP: it sent {line[:40]!r}")
+        self.request_bytes, self.is_websocket = None, False
+        self.transport.close()
+
+    def respond(self, status: int | HTTPStatus, text: str) -> Response:
+        response = super().respond(status, text)
+        # What answers HEAD has the length of the text, and not the text itself (RFC 9110, section 9.3.2).
+        if self.request is not None and self.request.method == "HEAD":
+            response.body = b""
+        return response
 
     def _watch(self, left: int, since: float) -> None:
         """Hang up on a client that takes nothing of its response for too long, or when the server stops.
@@ -85,11 +114,20 @@ class HttpConnection(ServerConnection):
             if self.is_websocket:
                 super().data_received(data)
             return
-        self.request_bytes += data
+        # A client may send empty lines before its request (RFC 9112, section 2.2).
+        self.request_bytes = (self.request_bytes + data).lstrip(b"\r\n")
         request, end, rest = self.request_bytes.partition(b"\r\n\r\n")
+        # Of a client that speaks something else, no more than the beginning is waited for.
+        line, is_whole, _ = self.request_bytes[:1024].partition(b"\r\n")
+        if not (REQUEST_LINE if is_whole else BEGINNING).fullmatch(line):
+            self._hang_up(line)
+            return
         if not end and len(request) < MAX_REQUEST:
             return
         self.request_bytes = None
+        if found := REQUEST_LINE.match(request):
+            start, stop = found.span(1)
+            request = request[:start] + _origin_form(found[1]) + request[stop:]
         self.is_websocket = UPGRADE.search(request) is not None
         if not self.is_websocket:
             request, rest = BODY_HEADERS.sub(b"", request), b""
@@ -100,6 +138,46 @@ class HttpConnection(ServerConnection):
         super().data_received(request + end + rest)
 
 
+def _origin_form(target: bytes) -> bytes:
+    """Return the path and query that a request asks for, in one of the several ways to write them.
+
+    A client may write the whole address, as it does for a proxy (RFC 9112, section 3.2.2). It may encode what
+    need not be, and leave as it is what should be encoded. What follows a `#` is the client's own business.
+    """
+    target = target.partition(b"#")[0]
+    if host := HOST.match(target):
+        target = target[host.end() :]
+        if not target.startswith(b"/"):
+            target = b"/" + target
+    target = UNRESERVED.sub(lambda found: bytes.fromhex(found[1].decode()), target)
+    return NOT_ASCII.sub(lambda found: b"%%%02X" % found[0][0], target)
+
+
+def client_address(connection: ServerConnection, proxies: Iterable[IPv4Network | IPv6Network] = ()) -> str:
+    """Return the IP address of a client, also of one that comes through a proxy.
+
+    A proxy appends the address from which it was asked to the header `X-Forwarded-For`. Anybody can
+    write this header, so what counts is only what a trusted proxy has appended: the last address that is not
+    itself trusted.
+
+    Args:
+        connection: the client's connection.
+        proxies: where the proxies are that can be trusted.
+    """
+    address = str(connection.remote_address[0])
+    hops = ",".join(connection.request.headers.get_all("X-Forwarded-For")).split(",")
+    while hops and any(ip_address(address) in network for network in proxies):
+        try:
+            hop = ip_address(hops.pop().strip())
+        except ValueError:
+            break  # it is no address, so nobody knows who asked that proxy
+        if "%" in str(hop):
+            break  # what follows may be any text
+        # An IPv4 address may be written as an IPv6 one.
+        address = str(getattr(hop, "ipv4_mapped", None) or hop)
+    return address
+
+
 TYPES = {
     ".html": "text/html",
     ".css": "text/css",
@@ -108,11 +186,19 @@ TYPES = {
     ".txt": "text/plain",
 }
 STATIC = Path(__file__).parent / "static"
+# A tag in If-None-Match. Whether it is weak (W/"…") makes no difference there (RFC 9110, section 13.1.2).
+ENTITY_TAG = re.compile(r'"[^"]*"')
 
 
 def static_files() -> dict[str, Path | str]:
-    """Return the files in `common/static/` by the paths under which pages ask for them."""
-    return {f"/common/static/{file.name}": file for file in STATIC.iterdir() if file.suffix in TYPES}
+    """Return the files in `common/static/` by the paths under which pages ask for them.
+
+    Besides, there is the icon that browsers ask for where a page names none.
+    """
+    files: dict[str, Path | str] = {
+        f"/common/static/{file.name}": file for file in STATIC.iterdir() if file.suffix in TYPES
+    }
+    return files | {"/favicon.ico": STATIC / "icon.svg"}
 
 
 def answer(
@@ -152,6 +238,7 @@ def answer(
         tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
         headers = Headers(
             {
+                "Date": formatdate(usegmt=True),
                 "Content-Type": f"{content_type}; charset=utf-8",
                 "Content-Length": str(len(body)),
                 "Connection": "close",
@@ -160,7 +247,8 @@ def answer(
                 "ETag": tag,
             }
         )
-        if tag in ",".join(request.headers.get_all("If-None-Match")):
+        known = ",".join(request.headers.get_all("If-None-Match"))
+        if known.strip() == "*" or tag in ENTITY_TAG.findall(known):
             del headers["Content-Length"]
             response = Response(304, "Not Modified", headers, b"")
         else:
@@ -194,7 +282,8 @@ async def download(
     """
     transport = connection.transport
     head = (
-        f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {size}\r\n"
+        f"HTTP/1.1 200 OK\r\nDate: {formatdate(usegmt=True)}\r\n"
+        f"Content-Type: {content_type}\r\nContent-Length: {size}\r\n"
         f'Content-Disposition: attachment; filename="{name}"\r\n'
         "Cache-Control: no-store\r\nConnection: close\r\n\r\n"
     )

@@ -7,6 +7,7 @@ New:  HTTP on the WebSocket port; one address for everyone; a heartbeat, by whic
 
 import asyncio
 import json
+from email.utils import formatdate
 from pathlib import Path
 
 from websockets.asyncio.server import serve
@@ -35,6 +36,7 @@ HERE = Path(__file__).parent
 SHARED = ["style.css", "page.js", "plot.js", "uPlot.iife.min.js", "uPlot.min.css", "icon.svg"]
 FILES = {f"/common/static/{name}": HERE.parent / "common" / "static" / name for name in SHARED}
 FILES["/"] = FILES["/dashboard"] = HERE / "client.html"
+FILES["/favicon.ico"] = FILES["/common/static/icon.svg"]  # where browsers look for an icon by themselves
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
@@ -52,6 +54,7 @@ def serve_file(connection, request):
         body = file.read_bytes()
         headers = Headers(
             {
+                "Date": formatdate(usegmt=True),
                 "Content-Type": f"{TYPES[file.suffix]}; charset=utf-8",
                 "Content-Length": str(len(body)),
                 "Connection": "close",

@@ -1,4 +1,4 @@
-"""Find a browser for the tests, or install one: `python -m tests.browser`."""
+"""Find a browser for the tests, or install one, and what else they run: `python -m tests.browser`."""
 
 import os
 import platform
@@ -71,9 +71,12 @@ def install(*packages: str) -> None:
 
 
 def main() -> None:
-    # "Another device" is tested in network namespaces, which only root can make, with the command ip.
-    if platform.system() == "Linux" and os.geteuid() == 0 and not shutil.which("ip"):
-        install("iproute2")
+    # "Another device" is tested in network namespaces, which only root can make, with the command ip. The
+    # proxies are nginx, with a certificate that openssl makes, and Caddy, which pip installs.
+    if platform.system() == "Linux" and os.geteuid() == 0:
+        commands = {"ip": "iproute2", "nginx": "nginx-light", "openssl": "openssl"}
+        if missing := [package for command, package in commands.items() if not shutil.which(command)]:
+            install(*missing)
     browser = find_browser()
     if browser is None:
         print("Installing a browser for the tests …", flush=True)

@@ -1,13 +1,18 @@
 """What the README says of who can connect; test_other_device.py tries the same from another device."""
 
+import json
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from websockets.sync.client import connect
 
-from tests.support import PORT, ROOT, Server, Step
+from tests.conftest import Pages
+from tests.promises import request
+from tests.readme import SECTIONS, plain
+from tests.support import PORT, ROOT, Server, Step, wait_until
 
 # To a server on Linux, a client of this address is one that has not come by localhost.
 ELSEWHERE = "127.0.0.2"
@@ -40,3 +45,29 @@ class TestOpenToWhom:
         url = f"ws://localhost:{PORT}/control"
         with connect(url, proxy=None, origin="https://elsewhere.example") as control:
             assert step.ask(control, "START") == "OK: started"
+
+    def test_page_from_elsewhere_that_frames_the_dashboard(
+        self, server: Server, step: Step, pages: Pages, tmp_path: Path
+    ) -> None:
+        text = SECTIONS["Open to whom"]
+        assert "A web page from elsewhere may show the dashboard in a frame of its own" in plain(text)
+        (tmp_path / "elsewhere.html").write_text(f'<iframe src="{step.url}"></iframe>')
+        page = pages.open((tmp_path / "elsewhere.html").as_uri())
+        frame = page.frame_locator("iframe")
+        frame.get_by_role("button", name="Connect").click()
+        frame.get_by_role("button", name="Start").click()
+        server.wait_for("Received 'START'")
+
+    @pytest.mark.parametrize("name", ["test14", "test15"])
+    def test_runs_under_a_foreign_name(self, name: str, start_server: Callable[..., Server]) -> None:
+        assert "The server answers under every name." in plain(SECTIONS["Open to whom"])
+        start_server(folder=ROOT / name)
+        step = Step(name)
+        with step.connect() as control:
+            step.ask(control, "START")
+        elsewhere = {"Host": "elsewhere.example:5678", "Origin": "http://elsewhere.example:5678"}
+        runs = wait_until(lambda: json.loads(request("GET", "/runs", elsewhere).body), "there is a run")
+        run = next(run for run in runs if run["live"])
+        log = request("GET", f"/log.csv?run={run['run']}", elsewhere)
+        assert log.status == 200
+        assert b"seq,time_ns," in log.body

@@ -3,11 +3,13 @@
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Error, expect
 
+from common.http import PATIENCE
 from tests.conftest import Pages
 from tests.copies import Copy
 from tests.promises import GAPS, count_of, wait_for_readings
@@ -102,6 +104,16 @@ class TestTroubles:
         with pytest.raises(Error) as error:
             pages.open(address)
         entry.seen_in(str(error.value))
+
+    @trouble("`https://` opens nothing")
+    def test_https(self, server: Server, pages: Pages, entry: Trouble) -> None:
+        begun = time.monotonic()
+        with pytest.raises(Error) as error:
+            pages.open(f"https://localhost:{PORT}/")
+        assert time.monotonic() - begun < PATIENCE
+        entry.seen_in(str(error.value), "ERR")
+        server.wait_for("Hung up")
+        entry.seen_in(server.output, "Hung up")
 
     @trouble("A change in `server.py` does nothing.")
     def test_change_that_is_not_read(self, copy: Copy, pages: Pages, entry: Trouble) -> None:
