@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from socket import SO_SNDBUF, SOL_SOCKET
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from websockets.asyncio.server import ServerConnection
 from websockets.datastructures import Headers
@@ -195,7 +195,7 @@ async def download(
     transport = connection.transport
     head = (
         f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {size}\r\n"
-        f'Content-Disposition: attachment; filename="{name}"\r\n'
+        f"Content-Disposition: {attachment(name)}\r\n"
         "Cache-Control: no-store\r\nConnection: close\r\n\r\n"
     )
     transport.write(head.encode())
@@ -217,3 +217,15 @@ async def download(
         with suppress(ValueError):  # the last piece is just being read
             pieces.close()
     return Response(200, "OK", Headers(), b"")
+
+
+def attachment(name: str) -> str:
+    """Return the value of the header that has a browser save what it gets (RFC 6266).
+
+    Args:
+        name: the name of the file. What a header cannot hold is an underscore for clients that know no
+            better, and comes as it is for those that do.
+    """
+    plain = re.sub(r"[^ !#-~]|[%\\]", "_", name)
+    value = f'attachment; filename="{plain}"'
+    return value if plain == name else f"{value}; filename*=UTF-8''{quote(name, safe='', errors='replace')}"

@@ -126,6 +126,38 @@ def notes(log: Recorder) -> list[str]:
     return [event["what"] for event in info_of(log)["events"]]
 
 
+DISTURBANCES = [
+    "deleted",
+    "renamed",
+    "replaced",
+    "replaced by the same",
+    "emptied",
+    "cut",
+    "longer",
+    "saved anew",
+]
+
+
+def disturb(path: Path, how: str) -> None:
+    """Do to a log what people do."""
+    data = path.read_bytes()
+    if how in ("deleted", "replaced", "replaced by the same"):
+        path.unlink()
+    if how == "renamed":
+        path.rename(path.with_name("kept.txt"))
+    elif how.startswith("replaced"):
+        path.write_bytes(data if how.endswith("same") else b"something else")
+    elif how == "emptied":
+        os.truncate(path, 0)
+    elif how == "cut":
+        os.truncate(path, len(data) // 2)
+    elif how == "longer":
+        with path.open("ab") as file:
+            file.write(b"a line of an editor\n")
+    elif how == "saved anew":
+        path.write_bytes(data.replace(b"\n", b"\r\n"))
+
+
 class TestWriting:
     def test_a_run(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         async def main() -> None:
@@ -451,34 +483,57 @@ class TestDisks:
         run(main())
 
     @pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be deleted there")
-    @pytest.mark.parametrize("how", ["deleted", "emptied"])
-    def test_a_log_that_is_deleted_while_it_is_written(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+    @pytest.mark.parametrize("has_reading", [True, False])
+    @pytest.mark.parametrize("how", DISTURBANCES)
+    def test_a_log_that_somebody_takes_away_while_it_is_written(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, has_reading: bool
     ) -> None:
         monkeypatch.setattr(module, "RECENT", 1000)
 
         async def main() -> None:
-            async with recording_in(tmp_path) as log:
+            heard: list[str | None] = []
+            async with recording_in(tmp_path, changed=lambda: heard.append(log.error)) as log:
                 for i in range(1000):
                     log.add(time.time_ns(), [i, None])
                     if i % 100 == 99:
                         await log.more_than(i)
-                if how == "deleted":
-                    log.path.unlink()
+                old, alarms = log.path, len(heard)
+                disturb(old, how)
+                left = old.read_bytes() if old.exists() else None
+                begin = time.monotonic()
+                if has_reading:
                     log.add(time.time_ns(), [0, None])
-                    await until(lambda: log.error, "an alarm")
-                    assert log.error == "ERROR: cannot write the log in logs: No such file or directory"
-                else:
-                    os.truncate(log.path, 0)
-                    log.add(time.time_ns(), [0, None])
-                numbers, _, gone = await read_from(log, 0, 1001)
-                assert gone == 1001 - len(numbers) > 0
-                assert numbers[-1] == 1001
-                log.view(0, 10**18, 5)
-                log.extremes(0, 5, 5)
-                for i in range(100):
+                await until(lambda: log.error, "an alarm")
+                assert time.monotonic() - begin < 1
+                verb = "deleted or renamed" if left is None else "replaced or changed"
+                assert log.error == (
+                    f"ERROR: somebody has {verb} logs/{old.name}, with 1,000 of this run's readings; "
+                    "it goes on in a new file"
+                )
+                assert heard[alarms:] == [log.error]
+                assert (log.acquired, log.gone, log.lost) == (1000 + has_reading, 1000, 0)
+                for i in range(1000 + has_reading, 1101):
                     log.add(time.time_ns(), [i, None])
-                assert (await read_from(log, 1001, 1101))[0] == list(range(1002, 1102)), "it goes on"
+                await until(lambda: log.logged == 101, "it goes on")
+                assert log.path != old
+                assert [int(row["seq"]) for row in rows_of(log.path)] == list(range(1001, 1102))
+                assert (await read_from(log, 1000, 1101))[0] == list(range(1001, 1102))
+                numbers, _, gone = await read_from(log, 0, 1101)
+                assert gone == 1101 - len(numbers) > 900
+                assert sum(entry[1] for entry in log.view(0, 10**18, 1)["bins"]) == 101
+                assert b"".join(log.export()[1]).count(b"\n") == 102
+                log.extremes(0, 5, 5)
+                assert log.error.startswith("ERROR: somebody has"), "to be read by who comes later"
+                assert heard[alarms:] == [log.error]
+                assert (old.read_bytes() if old.exists() else None) == left, "it is somebody else's now"
+                left_info = json.loads(old.with_suffix(".json").read_text())
+                assert left_info["fields"] == ["x", "y"]
+                assert not {"process", "locked", "epoch"} & set(left_info)
+            assert notes(log) == ["log", "end"]
+            assert repair(tmp_path / "logs") == []
+            again = Recording(log.path)
+            assert (again.first, again.head) == (1001, 1101)
+            again.close()
 
         run(main())
 

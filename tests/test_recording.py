@@ -1,21 +1,26 @@
 """Reading logs: common/index.py and common/recording.py; for clients common/history.py and common/http.py."""
 
 import asyncio
+import csv
 import io
 import json
 import math
 import random
+import re
 import socket
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import pandas
 import pytest
+from playwright.sync_api import Browser, Page
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
@@ -25,7 +30,10 @@ from common.http import HttpConnection, download
 from common.index import Index
 from common.recorder import Recorder
 from common.recording import PIECE, Recording, Replay, recordings
-from tests.support import PORT, reset, run, wait_until
+from common.rows import plain
+from tests.rows import CELLS, LOGS, ROWS, TIMES
+from tests.rows import FIELDS as LOG_FIELDS
+from tests.support import PORT, ROOT, reset, run, wait_until
 
 FIELDS = {"x": "m/s²", "y": ""}
 RATE = 1000.0
@@ -380,6 +388,158 @@ class TestExport:
         recording.close()
 
 
+class TestRowsOfOthers:
+    """What a value is, is the same for the index, a page, an export and a replay."""
+
+    @pytest.mark.parametrize("how", LOGS)
+    def test_every_reader_has_the_same_readings(self, tmp_path: Path, how: str, page: Page) -> None:
+        path = tmp_path / "of another program.csv"
+        path.write_bytes(LOGS[how])
+        for _ in range(2):  # without an index, and with one
+            recording = Recording(path)
+            assert (list(recording.fields), recording.first, recording.head) == (LOG_FIELDS, 1, 7)
+            view = recording.view(0, 10**18, 1000)
+            pieces = read_all(recording, 0)
+            assert (pieces[0], pieces[1]) == ([1, 2, 3, 5, 6, 7], 1)
+            for text in (view["lines"], pieces[2].decode(), exported(recording).decode().partition("\n")[2]):
+                assert in_python(text) == ROWS
+                assert in_page(page, text, 2) == ROWS
+            for first, last in [(0, 1), (1, 4), (2, 5), (5, 5)]:
+                part = exported(recording, ROWS[first][1], ROWS[last][1]).decode().partition("\n")[2]
+                assert in_python(part) == ROWS[first : last + 1]
+            assert recording.index.bins(0, 2**60, 60)[0][1:] == [6, -0.5, 1e15, -7, 50.25]
+            assert recording.view(0, 10**18, 1)["bins"][0][1:] != []
+            assert sum(entry[1] for entry in recording.view(0, 10**18, 1)["bins"]) == 6
+            message, last = recording.extremes(0, 0, 1)
+            counted = sum(entry[1] for entry in message["bins"]) if message else 0
+            assert counted == len([row for row in ROWS if row[0] <= last])
+            table = pandas.read_csv(io.BytesIO(exported(recording)))
+            assert [str(kind) for kind in table.dtypes] == ["int64", "int64", "float64", "float64"]
+            recording.close()
+        assert recordings(tmp_path) == [
+            {
+                "run": path.stem, "start": TIMES[0] / 1e9, "end": TIMES[-1] / 1e9, "readings": 7,
+                "fields": dict.fromkeys(LOG_FIELDS, ""),
+            }
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize("how", LOGS)
+    def test_replay(self, tmp_path: Path, how: str) -> None:
+        path = tmp_path / "of another program.csv"
+        path.write_bytes(LOGS[how])
+        replay = Replay(path, 1000)
+        play(replay)
+        assert (replay.head, replay.logged, replay.error) == (7, 6, None)
+        assert read_all(replay, 0)[:2] == ([1, 2, 3, 5, 6, 7], 1)
+        assert in_python(exported(replay).decode().partition("\n")[2]) == ROWS
+        replay.close()
+
+    @pytest.mark.parametrize("end", ["\n", "\r\n"])
+    def test_what_a_cell_says(self, tmp_path: Path, page: Page, end: str) -> None:
+        path = tmp_path / "cells.csv"
+        lines = [f"{i},{START_NS + i * 10**9},{cell},1" for i, cell in enumerate(CELLS, 1)]
+        path.write_bytes(end.join(["seq,time_ns,x,y", *lines, ""]).encode())
+        recording = Recording(path)
+        for text in (
+            recording.view(0, 10**18, 1000)["lines"],
+            read_all(recording, 0)[2].decode(),
+            exported(recording).decode().partition("\n")[2],
+        ):
+            for rows in (in_python(text), in_page(page, text, 2)):
+                told = {cell: values[0] for cell, (_, _, values) in zip(CELLS, rows, strict=True)}
+                assert told == CELLS
+        for place, (cell, value) in enumerate(CELLS.items(), 1):
+            time_us = (START_NS + place * 10**9) // 1000
+            assert recording.index.bins(time_us, time_us + 1, 10)[0][2] == value, cell
+        recording.close()
+
+    def test_cells_one_by_one(self, tmp_path: Path, page: Page) -> None:
+        # A log in which nothing else is unusual.
+        for number, (cell, value) in enumerate(CELLS.items()):
+            path = tmp_path / f"{number}.csv"
+            path.write_bytes(f"seq,time_ns,x\n1,{START_NS},{cell}\n2,{START_NS + 1000},4\n".encode())
+            recording = Recording(path)
+            for text in (recording.view(0, 10**18, 9)["lines"], read_all(recording, 0)[2].decode()):
+                assert in_page(page, text, 1)[0][2] == [value], cell
+            assert (
+                exported(recording).decode().splitlines()[1].split(",")[2:] != [cell]
+                or value is not None
+                or not cell
+            )
+            assert recording.index.bins(0, 2**60, 60)[0][2:] == [
+                min(4, value) if value is not None else 4, max(4, value or 0)
+            ], cell  # fmt: skip
+            recording.close()
+
+    def test_a_torn_row_is_none_only_where_a_server_writes(self, tmp_path: Path) -> None:
+        text = f"seq,time_ns,x\n1,{START_NS},50.3\n2,{START_NS + 1000},5"
+        for name, head in [("2026-01-01T00-00-00.000000", 1), ("from elsewhere", 2), ("2026-01-01", 2)]:
+            path = tmp_path / f"{name}.csv"
+            path.write_text(text)
+            recording = Recording(path)
+            assert recording.head == head, name
+            recording.close()
+        # And such a file can go on.
+        with path.open("a") as file:
+            file.write(f"1\n3,{START_NS + 2000},6\n")
+        recording = Recording(path)
+        assert [values for _, _, values in in_python(read_all(recording, 0)[2].decode())] == [
+            [50.3],
+            [51.0],
+            [6.0],
+        ]
+        recording.close()
+
+    def test_worst_cells_take_no_more_than_linear_time(self) -> None:
+        for worst in (
+            b"1" * 100_000 + b"x",
+            b"1e" + b"1" * 100_000 + b"x",
+            b" " * 100_000 + b"x",
+            b'"' * 100_000,
+        ):
+            begin = time.perf_counter()
+            plain(b"1,1000," + worst + b"\n")
+            assert time.perf_counter() - begin < 0.5
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page with the reader that the dashboards have."""
+    page = browser.new_page()
+    page.add_script_tag(path=ROOT / "common" / "static" / "bins.js")
+    yield page
+    page.close()
+
+
+def in_csv(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"'
+
+
+def in_python(text: str) -> list[tuple[int, int, list[float | None]]]:
+    """What Python's own reader makes of rows that a page gets."""
+    return [
+        (int(seq), int(time_ns) // 1000, [float(value) if value else None for value in values])
+        for seq, time_ns, *values in csv.reader(io.StringIO(text))
+    ]
+
+
+def in_page(page: Page, text: str, fields: int) -> list[tuple[int, int, list[float | None]]]:
+    """What the page makes of them: of each line by itself, and of all."""
+    ask = """([text, fields]) => {
+      const rows = parseRows(text, fields);
+      const lines = text.split("\\n").filter((line) => line !== "").map(parseLine);
+      const known = (value) => (Number.isNaN(value) ? null : value);
+      return lines.map(({ seq, time, values }, i) => {
+        const isOther = (column, field) => !Object.is(column[i], values[field]);
+        if (rows.times[i] !== time || rows.values.some(isOther))
+          throw new Error(`two readers, two readings: ${text}`);
+        return [seq, time, values.map(known)];
+      });
+    }"""
+    rows = page.evaluate(ask, [text, fields])
+    return [(seq, time_us, values) for seq, time_us, values in rows]
+
+
 class TestOpening:
     def test_names_and_units(self, path: Path) -> None:
         header = 'seq,time_ns,"force, left","the ""big"" one"\n'
@@ -429,7 +589,41 @@ class TestOpening:
             json.dumps(view, allow_nan=False)
         shift = 50
         assert recording.index.bins(0, 2**60, shift)[0][1:] == [9, -2, 1.5, 1, 9]
-        assert read_all(recording, 0)[2].decode() == "".join(lines)
+        assert read_all(recording, 0)[2] == exported(recording).partition(b"\n")[2]
+        assert [line.split(",")[2] for line in read_all(recording, 0)[2].decode().splitlines()] == [
+            "", "", "", "", "", "1.5", "", "-2", "",
+        ]  # fmt: skip
+        recording.close()
+
+    def test_half_a_character_in_the_json_file(self, path: Path) -> None:
+        write_log(path, random_rows(3), units=["\ud800", "m\udfff"], epoch="\udc80")
+        recording = Recording(path)
+        assert recording.fields == {"x": "\ud800", "y": "m\udfff"}
+        assert exported(recording).startswith("\ufeffseq,time_ns,x (?),y (m?)\n".encode())
+        json.dumps(recordings(path.parent)).encode()
+        recording.close()
+
+    @pytest.mark.parametrize(
+        "number", ["9" * 20, "9" * 400, "9" * 5000, "1e400", "-5", "²", "1_0", "", "0x1"]
+    )
+    def test_one_log_does_not_break_the_list(self, path: Path, number: str) -> None:
+        write_log(path.with_name("b.csv"), random_rows(3))
+        for place, line in enumerate([f"{number},1000,1\n", f"1,{number},1\n", f"3,9000,1\n4,{number},1\n"]):
+            path.write_text(f"seq,time_ns,x\n{line}", encoding="utf-8")
+            assert "b" in [entry["run"] for entry in recordings(path.parent)], place
+            json.dumps(recordings(path.parent), allow_nan=False)
+            with suppress(ValueError):
+                Recording(path).close()
+
+    @pytest.mark.parametrize("mark", ["=", "+", "-", "@", "\t=", " =", "\r="])
+    def test_a_spreadsheet_computes_nothing_of_a_header(self, path: Path, mark: str) -> None:
+        names = [f"{mark}cmd()", "y"]
+        path.write_text(f"seq,time_ns,{','.join(map(in_csv, names))}\n1,1000,1,=1+1\n", newline="")
+        path.with_suffix(".json").write_text(json.dumps({"fields": names, "units": ["=2+2", "=V"]}))
+        recording = Recording(path)
+        (header, row) = csv.reader(io.StringIO(exported(recording).decode("utf-8-sig"), newline=""))
+        assert header == ["seq", "time_ns", f"'{mark}cmd() (=2+2)", "y (=V)"]
+        assert row == ["1", "1000", "1", ""]
         recording.close()
 
     @pytest.mark.parametrize(
@@ -768,10 +962,42 @@ class TestForClients:
         wait_until(lambda: not site.server.all_connections, "all are gone")
 
     def test_a_log_that_has_gone(self, site: Site) -> None:
+        (site.folder / "old.csv").unlink()
+        assert response("/log.csv?run=old&from=1")[0] == 404
+        # The run that is recorded goes on in a new file, which has nothing yet.
         (site.folder / f"{site.live}.csv").unlink()
-        assert response("/log.csv?from=1")[0] == 404
-        _, headers, body = response("/log.csv")
-        assert len(body) < int(headers["Content-Length"]), "cut short"
+        nothing = "\ufeffseq,time_ns,x (V)\n".encode()
+        wait_until(lambda: response("/log.csv")[1]["Content-Length"] == str(len(nothing)), "noticed")
+        assert response("/log.csv")[::2] == (200, nothing)
+        assert response("/log.csv?from=1")[::2] == (200, nothing)
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="no such names there")
+    @pytest.mark.parametrize("name", [
+        "a\r\nSet-Cookie: x=1", "a\nb", "\r", 'say "hi"', "back\\slash", "50 %", "Zürich", "温度", "a;b=c,d",
+        " a ", "\x7f", "=1+1", "%41",
+    ])  # fmt: skip
+    def test_the_name_of_a_download_is_that_of_its_run(self, site: Site, name: str) -> None:
+        path = site.folder / f"{name}.csv"
+        write_log(path, random_rows(3))
+        status, headers, body = response(f"/log.csv?run={quote(name, safe='')}")
+        assert status == 200
+        assert list(headers) == [
+            "Content-Type", "Content-Length", "Content-Disposition", "Cache-Control", "Connection",
+        ]  # fmt: skip
+        disposition = headers["Content-Disposition"]
+        assert disposition.isascii()
+        assert disposition.isprintable()
+        found = re.fullmatch(
+            r"attachment; filename=\"([^\"\\]*)\"(?:; filename\*=UTF-8''([\w.~%-]+))?", disposition
+        )
+        assert (unquote(found[2]) if found[2] else found[1]) == f"{name}.csv"
+        assert body.count(b"\n") == 4
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="names are any bytes there only")
+    def test_a_run_whose_name_is_no_text_is_not_listed(self, site: Site) -> None:
+        write_log(site.folder / "\udcff.csv", random_rows(3))
+        runs = json.loads(response("/runs")[2])
+        assert [run["run"] for run in runs] == ["old", site.live]
 
 
 class TestDownloads:

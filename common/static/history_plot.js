@@ -106,7 +106,9 @@ function createHistoryPlot(figure, fields, run, onDraw) {
     frame ||= requestAnimationFrame(() => {
       frame = 0;
       const { from, to } = view();
-      const pixels = Math.max(1, Math.min(2048, Math.floor(plot.bbox.width)));
+      // Of many fields, each is drawn with fewer points, or a thousand lines would take seconds.
+      const most = Math.floor(2 ** 16 / Math.max(32, names.length));
+      const pixels = Math.max(1, Math.min(most, Math.floor(plot.bbox.width)));
       const { data, width } = run.columns(from, to, pixels);
       // With a point or more to a pixel, a line is mostly upright strokes: hairlines show it as well, and are drawn
       // three times as fast. When readings are far apart, each is a point of its own.
