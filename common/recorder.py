@@ -144,6 +144,8 @@ class Recorder(Recording):
         self._unwritten = bytearray()
         self._written = 0  # bytes
         self._torn = 0  # of them those of a line that is not whole yet
+        self._taken = 0  # the number of the last reading that has come to the thread
+        self._gone_to = 0  # up to this one, readings were in files that are taken away
         self._lines = 0
         self._index_error: Exception | None = None
         self._index_again = 0.0  # when it is tried again, by time.monotonic()
@@ -297,6 +299,9 @@ class Recorder(Recording):
             self._recent.append(batch)
             self._recent_size += len(batch.lines)
             self.head, self.end_ns = batch.last, batch.time_ns
+        # Whoever comes later is to see what is in the log.
+        while self._recent and self._recent[0].last <= self._gone_to:
+            self._recent_size -= len(self._recent.popleft().lines)
         # What is not in the log yet is among the newest.
         while self._recent and self._recent_size - len(self._recent[0].lines) > max(RECENT, self._waiting):
             self._recent_size -= len(self._recent.popleft().lines)
@@ -325,6 +330,7 @@ class Recorder(Recording):
             batches = [Batch(*numbers, bytes(lines)) for numbers, lines in queue]
             for batch in batches:
                 self._unwritten += batch.lines
+                self._taken = batch.last
             error, is_index = self._sync_error, False
             self._writing_since = time.monotonic()
             # What a full disk has taken is to be found, too. And nothing at all may end this thread.
@@ -370,12 +376,13 @@ class Recorder(Recording):
         self.name = datetime.now().strftime(NAME)
         self.path = old.with_name(f"{self.name}.csv")
         file, self._file = self._file, None
-        if self._torn:
-            # The rest of a line whose beginning is gone is none.
+        if self._torn or self._written < self.begin:
+            # The rest of a line whose beginning is gone does not belong into the next file, nor a header.
             rest = self._unwritten.find(b"\n") + 1
             del self._unwritten[:rest]
             with self._lock:
                 self._waiting -= rest
+        self._gone_to = int(self._unwritten.partition(b",")[0]) - 1 if self._unwritten else self._taken
         self._written = self._torn = self._lines = 0
         self._is_named = False
         file.close()

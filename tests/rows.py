@@ -1,4 +1,7 @@
-"""Logs as people and their programs write them, all of the same readings: one set for every reader."""
+"""Logs as people and their programs write them, all of the same readings, and what people do to a log."""
+
+import os
+from pathlib import Path
 
 START_NS = 1_767_225_600_123_456_789
 FIELDS = ["temp", "hum, in %"]
@@ -79,3 +82,35 @@ CELLS = {
     "1-2": None, "--1": None, "1 2": None, "12.5 V": None, '"1,5"': None, "=1+1": None, "1.2.3": None,
     "\ufeff1": None, "\xa01": None, ".": None, "-": None, "e5": None, "#N/A": None,
 }  # fmt: skip
+
+# What can happen to a log while it is written.
+DISTURBANCES = [
+    "deleted",
+    "renamed",
+    "replaced",
+    "replaced by the same",
+    "emptied",
+    "cut",
+    "longer",
+    "saved anew",
+]
+
+
+def disturb(path: Path, how: str) -> None:
+    """Do to a log what people do."""
+    data = path.read_bytes()
+    if how in ("deleted", "replaced", "replaced by the same"):
+        path.unlink()
+    if how == "renamed":
+        path.rename(path.with_name("kept.txt"))
+    elif how.startswith("replaced"):
+        path.write_bytes(data if how.endswith("same") else b"something else")
+    elif how == "emptied":
+        os.truncate(path, 0)
+    elif how == "cut":
+        os.truncate(path, len(data) // 2)
+    elif how == "longer":
+        with path.open("ab") as file:
+            file.write(b"a line of an editor\n")
+    elif how == "saved anew":
+        path.write_bytes(data.replace(b"\n", b"\r\n"))

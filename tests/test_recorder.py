@@ -22,6 +22,7 @@ import pytest
 from common import recorder as module
 from common.recorder import Recorder, repair
 from common.recording import Recording, recordings
+from tests.rows import DISTURBANCES, disturb
 from tests.support import ROOT, run
 
 FIELDS = {"x": "m/s²", "y": ""}
@@ -124,38 +125,6 @@ def info_of(log: Recorder) -> dict[str, Any]:
 
 def notes(log: Recorder) -> list[str]:
     return [event["what"] for event in info_of(log)["events"]]
-
-
-DISTURBANCES = [
-    "deleted",
-    "renamed",
-    "replaced",
-    "replaced by the same",
-    "emptied",
-    "cut",
-    "longer",
-    "saved anew",
-]
-
-
-def disturb(path: Path, how: str) -> None:
-    """Do to a log what people do."""
-    data = path.read_bytes()
-    if how in ("deleted", "replaced", "replaced by the same"):
-        path.unlink()
-    if how == "renamed":
-        path.rename(path.with_name("kept.txt"))
-    elif how.startswith("replaced"):
-        path.write_bytes(data if how.endswith("same") else b"something else")
-    elif how == "emptied":
-        os.truncate(path, 0)
-    elif how == "cut":
-        os.truncate(path, len(data) // 2)
-    elif how == "longer":
-        with path.open("ab") as file:
-            file.write(b"a line of an editor\n")
-    elif how == "saved anew":
-        path.write_bytes(data.replace(b"\n", b"\r\n"))
 
 
 class TestWriting:
@@ -534,6 +503,28 @@ class TestDisks:
             again = Recording(log.path)
             assert (again.first, again.head) == (1001, 1101)
             again.close()
+
+        run(main())
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be deleted there")
+    @pytest.mark.parametrize("room", [0, 1, 15, 16, 17, 25, 60])
+    def test_half_a_line_does_not_get_into_the_new_file(self, tmp_path: Path, disk: Disk, room: int) -> None:
+        async def main() -> None:
+            async with recording_in(tmp_path) as log:
+                disk.room = room
+                for i in range(5):
+                    log.add(time.time_ns(), [i, None])
+                await until(lambda: log.error, "an alarm")
+                log.path.unlink()
+                await until(lambda: log._loss, "noticed")
+                disk.room = math.inf
+                log.add(time.time_ns(), [5, None])
+                await until(lambda: log._waiting == 0 and log.error == log._loss, "all is written")
+                rows = rows_of(log.path)
+                assert [int(row["seq"]) for row in rows] == list(range(log._gone_to + 1, 7))
+                assert [row["x"] for row in rows] == [str(i) for i in range(log._gone_to, 6)]
+                assert log._gone_to - log.gone in (0, 1), "one that was half written"
+            assert log._waiting == 0
 
         run(main())
 

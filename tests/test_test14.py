@@ -34,6 +34,7 @@ from tests.promises import (
     wait_for_drawing,
     wait_for_readings,
 )
+from tests.rows import disturb
 from tests.support import PORT, Server, Step, close_of, gaps_in, read_log, rows_of, wait_until
 
 # What is drawn, without what makes gaps, likewise.
@@ -719,6 +720,46 @@ class TestStep14(Console, Commands, Programs):
         wait_for_all(late)
         rows = rows_of(server.log)
         assert page.evaluate(ROWS) == rows == late.evaluate(ROWS)
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be deleted there")
+    def test_log_that_somebody_takes_away_is_told_and_goes_on(
+        self, start_server: Callable[..., Server], pages: Pages, copied_folder: Path
+    ) -> None:
+        server = start_server("--rate", "100", folder=copied_folder)
+        page = pages.connect()
+        pages.command(page, "START")
+        wait_for_readings(page, 50)
+        old = server.log
+        disturb(old, "replaced")
+        says = re.compile(
+            f"ERROR: somebody has replaced or changed logs/{re.escape(old.name)}, with [0-9]+ of this run's "
+            "readings; it goes on in a new file"
+        )
+        expect(page.get_by_role("alert")).to_have_text(says)
+        server.wait_for("Logging to ", count=2)
+        wait_for_readings(page, 100)
+        late = pages.connect()
+        expect(late.get_by_role("alert")).to_have_text(says)
+        expect(
+            late.get_by_text(re.compile("^[0-9]+ readings of this run are not in the log any more"))
+        ).to_be_visible()
+        page.get_by_role("button", name="Stop", exact=True).click()
+        expect(page.get_by_role("button", name="Start", exact=True)).to_be_enabled()
+        gone = int(re.search("with ([0-9]+) of this", server.output)[1])
+        rows = read_log(server.logs[-1], begins_late=True)
+        assert rows[0]["seq"] == gone + 1
+
+        # What is gone is not counted as logged; what this page had is still on its screen.
+        def counts(one: Page) -> list[int]:
+            return [
+                int(one.locator(f"#{name}").inner_text().replace(",", "")) for name in ("acquired", "logged")
+            ]
+
+        for one in (page, late):
+            wait_until(lambda one=one: counts(one) == [gone + len(rows), len(rows)], "the counts")
+        wait_until(lambda: count_of(page) == gone + len(rows), "all of the run")
+        wait_until(lambda: count_of(late) == len(rows), "what is left of it")
+        expect(page.get_by_role("alert")).to_have_text(says)
 
     # What the steps before have promised.
 
