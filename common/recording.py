@@ -76,6 +76,7 @@ class Recording:
         self.path = path
         self.name = path.stem
         self._file_then = path.stat()
+        self._last_bytes = self._end_of(self._file_then.st_size)
         names, self.begin = read_header(path)
         info = read_info(path)
         self.fields: dict[str, str] = fields_of(names, info)
@@ -112,9 +113,19 @@ class Recording:
             OSError: if it is not there, or somebody has changed it.
         """
         now, then = self.path.stat(), self._file_then
-        is_same = now.st_size > then.st_size or now.st_mtime_ns == then.st_mtime_ns
-        if now.st_size < then.st_size or not is_same or not os.path.samestat(now, then):
+        is_same = os.path.samestat(now, then)
+        if (now.st_size, now.st_mtime_ns) != (then.st_size, then.st_mtime_ns):
+            is_same = (
+                is_same and now.st_size > then.st_size and self._end_of(then.st_size) == self._last_bytes
+            )
+        if not is_same:
             raise OSError(None, "somebody else has changed it")
+
+    def _end_of(self, size: int) -> bytes:
+        """Return the last bytes of the file when it had this size."""
+        with self.path.open("rb") as file:
+            file.seek(max(0, size - 256))
+            return file.read(min(256, size))
 
     @property
     def _is_plain(self) -> bool:

@@ -7,12 +7,15 @@ import json
 import math
 import os
 import random
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,7 +24,7 @@ import pytest
 
 from common import recorder as module
 from common.recorder import Recorder, repair
-from common.recording import Recording, recordings
+from common.recording import MAX_FIELDS, Recording, read_info, recordings
 from tests.rows import DISTURBANCES, disturb
 from tests.support import ROOT, run
 
@@ -188,8 +191,87 @@ class TestWriting:
 
         run(main())
         assert list(tmp_path.iterdir()) == []
-        with pytest.raises(ValueError, match="one line"):
-            Recorder(tmp_path, {"a\nb": ""}, 10)
+
+    @pytest.mark.parametrize(("fields", "words"), [
+        (["a\nb"], "one line"), (["a\n"], "one line"), (["a\r"], "one line"), (["a\u2028b"], "one line"),
+        ([""], "one line"),
+        (["x", "seq"], "cannot be called 'seq'"), (["time_ns"], "cannot be called 'time_ns'"),
+        (["\ud800"], "cannot be called"), ([], "1 to 4,096 fields, not 0"),
+        ([f"p{i}" for i in range(MAX_FIELDS + 1)], "1 to 4,096 fields, not 4,097"),
+        ([f"a name as long as a sentence, number {i}" for i in range(4000)], "can be read back"),
+    ])  # fmt: skip
+    def test_what_could_not_be_read_back_is_refused(
+        self, tmp_path: Path, fields: list[str], words: str
+    ) -> None:
+        with pytest.raises(ValueError, match=words):
+            Recorder(tmp_path, dict.fromkeys(fields, ""), 10)
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("fields", [
+        ["a,b", 'say "c"', " d ", "=e", "\tf", "ä", "温度", "\x1b[31m", "0", "SEQ", "\ufeff"],
+        ["\ufeffx"], ['"'], [" "], ["a" * 60_000, "b" * 60_000],
+    ])  # fmt: skip
+    def test_what_it_takes_can_be_read_back(self, tmp_path: Path, fields: list[str]) -> None:
+        async def main() -> None:
+            log = Recorder(tmp_path, dict.fromkeys(fields, "u"), 10)
+            log.start()
+            log.add(time.time_ns(), [1.5] * len(fields))
+            await log.more_than(0)
+            await asyncio.to_thread(log.close)
+            again = Recording(log.path)
+            assert again.fields == dict.fromkeys(fields, "u")
+            assert (again.head, again.view(0, 2**62, 9)["lines"].count("1.5")) == (1, len(fields))
+            again.close()
+
+        run(main())
+
+    @pytest.mark.parametrize("fields", [1024, MAX_FIELDS])
+    def test_a_sensor_of_many_fields(self, tmp_path: Path, fields: int) -> None:
+        async def main() -> None:
+            names = {f"pixel {i}": "counts" for i in range(fields)}
+            log = Recorder(tmp_path / "logs", names, 100)
+            log.start()
+            # The longest numbers that there are, and an hour's worth of the busiest clock.
+            values = [-2.2250738585072014e-308 if i % 2 else None for i in range(fields)]
+            for i in range(150):
+                log.add(1_767_225_600_000_000_000 + i * 10**7, values)
+                if i % 10 == 0:
+                    await log.more_than(i)
+            numbers, text, gone = await read_from(log, 0, 150)
+            assert (numbers, gone) == (list(range(1, 151)), 0)
+            assert log.error is None
+            view = await asyncio.to_thread(log.view, 0, 2**62, 8)
+            assert sum(entry[1] for entry in view["bins"]) == 150
+            assert all(
+                entry[2:] == [None, None, values[1], values[1]] * (fields // 2) for entry in view["bins"]
+            )
+            await asyncio.to_thread(log.close)
+            again = Recording(log.path)
+            assert again.fields == names
+            assert (again.head, again.index.bins(0, 2**62, 62)[0][1]) == (150, 150)
+            assert (await read_from(again, 0, 150))[1] == text
+            shown = again.view(0, 2**62, 2048)
+            assert shown["lines"] == text if fields == 1024 else len(shown["bins"]) <= 2 * 16
+            assert recordings(tmp_path / "logs")[0]["readings"] == 150
+            again.close()
+
+        run(main())
+
+    def test_values_as_they_are_written(self, tmp_path: Path) -> None:
+        cells: list[tuple[Any, str]] = [
+            (2**62, str(2**62)), (1 - 2**63, str(1 - 2**63)), (2**63, "9.223372036854776e+18"),
+            (10**308, "1e+308"), (10**309, ""), (10**400, ""), (-(10**5000), ""), (True, "1.0"),
+            (Decimal("1.50"), "1.5"), (Decimal("1e400"), ""), (Decimal("NaN"), ""), (Decimal("sNaN"), ""),
+            (Fraction(1, 4), "0.25"), (Fraction(10**400), ""), (5e-324, "5e-324"),
+        ]  # fmt: skip
+
+        async def main() -> None:
+            async with recording_in(tmp_path) as log:
+                for value, _ in cells:
+                    log.add(time.time_ns(), [value, 1])
+            assert [row["x"] for row in rows_of(log.path)] == [text for _, text in cells]
+
+        run(main())
 
     def test_a_clock_that_is_set_back(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         async def main() -> None:
@@ -436,6 +518,39 @@ class TestDisks:
 
         run(main())
         assert capsys.readouterr().out.splitlines()[-1].startswith("ERROR: cannot write the log in logs")
+
+    @pytest.mark.parametrize("error", [
+        sqlite3.OperationalError("too many columns on bins"), MemoryError("no memory"), AttributeError("_db"),
+        KeyError(1), OSError(errno.EIO, os.strerror(errno.EIO)), ValueError("the time goes back"),
+        RecursionError("deep"),
+    ])  # fmt: skip
+    @pytest.mark.parametrize("where", ["__init__", "update"])
+    def test_whatever_an_index_raises_the_log_goes_on(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, where: str
+    ) -> None:
+        def fail(*_: Any) -> None:
+            raise error
+
+        async def main() -> None:
+            alarms: list[str | None] = []
+            async with recording_in(tmp_path, changed=lambda: alarms.append(log.error)) as log:
+                with monkeypatch.context() as patched:
+                    patched.setattr(module.Index, where, fail)
+                    for i in range(100):
+                        log.add(time.time_ns(), [i, None])
+                        await asyncio.sleep(0.001)
+                    await until(lambda: log.logged == 100, "all is written")
+                    assert log.error.startswith(
+                        "ERROR: cannot write the index of the log in logs, which is written: "
+                    )
+                    assert (await read_from(log, 0, 100))[0] == list(range(1, 101))
+                    log.view(0, 2**62, 5), log.extremes(0, 5, 5), b"".join(log.export(0, 2**62)[1])
+                await until(lambda: log.error is None, "an index again")
+                assert sum(entry[1] for entry in log.view(0, 2**62, 1)["bins"]) == 100
+            assert len(rows_of(log.path)) == 100
+            assert len(alarms) == 2
+
+        run(main())
 
     def test_a_folder_that_is_none(self, tmp_path: Path) -> None:
         (tmp_path / "logs").write_text("")
@@ -702,6 +817,61 @@ class TestRepair:
             assert killed.read_bytes() == before
             process.communicate(b"\n")
         assert len(repair(killed.parent)) == 1
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="the same is done there without a lock")
+    @pytest.mark.parametrize("process", ["its own", [1, 1.0], [2**22 - 1, 5.5], None, "text"])
+    def test_a_run_that_is_written_is_known_by_its_lock(self, tmp_path: Path, process: object) -> None:
+        folder = tmp_path / "logs"
+        server = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, folder],
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
+        with server:
+            while server.stdout.readline() != b"20\n":
+                pass
+            (path,) = folder.glob("*.json")
+            info = json.loads(path.read_text())
+            if process != "its own":
+                # The clock was set, or the process is in another container.
+                path.write_text(json.dumps(info | {"process": process}))
+            for _ in range(2):
+                assert repair(folder) == []
+            assert server.poll() is None
+            server.kill()
+        if process != "its own":
+            path.write_text(json.dumps(info | {"process": process}))
+        # Its number belongs to somebody else now, who is there.
+        if process == "its own":
+            path.write_text(json.dumps(info | {"process": [os.getpid(), psutil.Process().create_time()]}))
+        assert len(repair(folder)) == 1
+        assert not {"process", "locked"} & set(json.loads(path.read_text()))
+        assert repair(folder) == []
+
+    def test_a_disk_that_has_no_locks(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: object) -> None:
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+        monkeypatch.setattr("fcntl.flock", fail)
+
+        async def main() -> None:
+            async with recording_in(tmp_path) as log:
+                log.add(time.time_ns(), [1, None])
+                await log.more_than(0)
+                assert info_of(log)["locked"] is False
+                assert repair(log.path.parent) == [], "its process is there"
+                assert log.error is None
+
+        run(main())
+
+    @pytest.mark.parametrize("half", ["\ud800", "a\udfffb"])
+    def test_half_a_character_in_the_json_file(self, killed: Path, half: str) -> None:
+        info = json.loads(killed.with_suffix(".json").read_text())
+        killed.with_suffix(".json").write_text(json.dumps(info | {"units": [half, half], "note": half}))
+        assert len(repair(killed.parent)) == 1
+        assert read_info(killed)["units"] == [half, half]
+        assert repair(killed.parent) == []
 
     def test_no_folder(self, tmp_path: Path) -> None:
         assert repair(tmp_path / "logs") == []

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import math
+import os
 import random
 import re
 import socket
@@ -29,9 +30,9 @@ from common.history import History
 from common.http import HttpConnection, download
 from common.index import Index
 from common.recorder import Recorder
-from common.recording import PIECE, Recording, Replay, recordings
+from common.recording import MAX_FIELDS, PIECE, Recording, Replay, recordings
 from common.rows import plain
-from tests.rows import CELLS, LOGS, ROWS, TIMES
+from tests.rows import CELLS, DISTURBANCES, LOGS, ROWS, TIMES, disturb
 from tests.rows import FIELDS as LOG_FIELDS
 from tests.support import PORT, ROOT, reset, run, wait_until
 
@@ -151,6 +152,116 @@ class TestIndex:
         index.unlink()
         index.mkdir()  # what cannot be written is kept in memory
         self.open_again(path, rows)
+
+    @pytest.mark.parametrize("age", [0, 100])
+    @pytest.mark.parametrize(
+        "how", ["CRLF", "one value", "one value, and more", "quotes", "other fields", "other rows"]
+    )
+    def test_an_index_of_a_log_that_somebody_has_saved_anew(self, path: Path, how: str, age: int) -> None:
+        rows: list[Row] = [(i, START_NS + i * 10**6, [float(i % 7), 0.25]) for i in range(1, 3001)]
+        write_log(path, rows)
+        self.make_older(path, age)
+        self.open_again(path, rows)
+        text = path.read_bytes()
+        before = path.stat()
+        header, *lines, _ = text.split(b"\n")
+        if how == "CRLF":
+            text = text.replace(b"\n", b"\r\n")
+        elif how == "quotes":
+            text = b"\n".join([header, *(b'"' + line.replace(b",", b'","') + b'"' for line in lines), b""])
+        elif how == "other fields":
+            text = text.replace(b"x,y", b"a,b")
+        elif how == "other rows":
+            rows = [(seq + 5, time_ns + 5, values) for seq, time_ns, values in rows]
+            text = header + b"\n" + write_log(path, rows)
+        else:
+            rows[1499][2][1] = 9.75
+            line = f"1500,{rows[1499][1]},{rows[1499][2][0]}".encode()
+            text = text.replace(line + b",0.25", line + b",9.75")
+            assert len(text) == before.st_size
+        if how.endswith("more"):
+            rows.append((3001, START_NS + 10**10, [1.0, 2.0]))
+            text += f"3001,{rows[-1][1]},1.0,2.0\n".encode()
+        path.write_bytes(text)
+        # Even if it pretends to be as old as it was.
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        for _ in range(2):
+            self.open_again(path, rows)
+            self.make_older(path, age)
+
+    def make_older(self, path: Path, seconds: float) -> None:
+        about = path.stat()
+        os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns - int(seconds * 1e9)))
+
+    def test_a_log_that_goes_on_or_is_copied_is_not_put_into_bins_again(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        taken = 0
+        take = Index._take
+
+        def count(index: Index, data: bytes) -> None:
+            nonlocal taken
+            taken += data.count(b"\n")
+            take(index, data)
+
+        monkeypatch.setattr(Index, "_take", count)
+        rows: list[Row] = [(i, START_NS + i * 10**6, [float(i % 7), 0.25]) for i in range(1, 20_001)]
+        write_log(path, rows[:19_000])
+        self.open_again(path, rows[:19_000])
+        assert taken == 19_000
+        write_log(path, rows)
+        self.open_again(path, rows)
+        assert taken < 20_100, "only what is new, and the bin before it"
+        self.make_older(path, 1000)
+        self.open_again(path, rows)
+        assert taken < 20_200
+        # From another folder, with its index.
+        other = path.parent / "other"
+        other.mkdir()
+        for file in (path, path.with_suffix(".index"), path.with_suffix(".json")):
+            (other / file.name).write_bytes(file.read_bytes())
+        self.open_again(other / path.name, rows)
+        assert taken < 20_300
+
+    def test_a_log_that_is_as_it_was_is_not_read_again(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("common.index.SETTLED", -(10**12))
+        rows = random_rows(5000)
+        write_log(path, rows)
+        self.open_again(path, rows)
+        checked = 0
+
+        def count(data: bytes, before: int = 0) -> int:
+            nonlocal checked
+            checked += len(data)
+            return 0
+
+        monkeypatch.setattr("zlib.crc32", count)
+        self.open_again(path, rows)
+        assert checked < 5000, "but for the last bin"
+
+    def test_as_many_fields_as_a_log_can_have(self, path: Path) -> None:
+        for fields in (1, 401, 1024, MAX_FIELDS):
+            path = path.with_name(f"{fields}.csv")
+            chance = random.Random(fields)
+            rows: list[Row] = []
+            for i in range(1, 50):
+                values = [None if chance.random() < 0.2 else chance.gauss(0, 9) for _ in range(fields)]
+                rows.append((i, START_NS + i * 10**7, values))
+            lines = [
+                f"{seq},{time_ns},{','.join('' if value is None else repr(value) for value in values)}\n"
+                for seq, time_ns, values in rows
+            ]
+            names = ",".join(f"p{i}" for i in range(fields))
+            path.write_text(f"seq,time_ns,{names}\n" + "".join(lines))
+            for _ in range(2):
+                recording = Recording(path)
+                times = (rows[0][1] // 1000, rows[-1][1] // 1000 + 1)
+                for shift in (recording.index.base, recording.index.base + 2, 40):
+                    assert recording.index.bins(*times, shift) == bins_of(rows, *times, shift)
+                assert read_all(recording, 0)[2].decode() == "".join(lines)
+                recording.close()
 
     def test_an_index_that_fails_is_made_up_for_from_the_log(self, path: Path) -> None:
         rows = random_rows(1500, holes=True)
@@ -294,6 +405,22 @@ class TestCatchingUp:
             # And it goes on from there.
             assert read_all(recording, last)[0] == [seq for seq, _, _ in rows if seq > last]
         assert found > 20
+        recording.close()
+
+    def test_of_many_fields_there_are_fewer_bins_and_readings(self, path: Path) -> None:
+        fields = 1024
+        lines = [f"{i},{START_NS + i * 10**6}{',0.5' * fields}\n" for i in range(1, 4001)]
+        path.write_text(f"seq,time_ns,{','.join(f'p{i}' for i in range(fields))}\n" + "".join(lines))
+        path.with_suffix(".json").write_text('{"rate": 1000}')
+        recording = Recording(path)
+        assert recording.most_rows < 4000
+        message, last = recording.extremes(0, 10_000, 2048)
+        assert sum(entry[1] for entry in message["bins"]) == last > 3000
+        assert len(message["bins"]) <= 65
+        view = recording.view(0, 10**18, 2048)
+        assert len(view["bins"]) <= 130
+        assert sum(entry[1] for entry in view["bins"]) == 4000
+        assert len(json.dumps(view)) < 2**21
         recording.close()
 
     def test_extremes_leave_the_newest_out_and_keep_to_the_columns(self, path: Path) -> None:
@@ -800,6 +927,54 @@ class TestReplay:
         assert replay.over
         assert "cannot be read any more" in capsys.readouterr().out
         replay.close()
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be deleted there")
+    @pytest.mark.parametrize("is_running", [True, False])
+    @pytest.mark.parametrize("how", DISTURBANCES)
+    def test_a_recording_that_somebody_changes_while_it_plays_ends(
+        self, path: Path, capsys: pytest.CaptureFixture[str], how: str, is_running: bool
+    ) -> None:
+        # A long wait between two readings, with more in the file than is read at once.
+        seconds = [i / 1e6 + (3600 if i > 5000 else 0) for i in range(1, 10_001)]
+        write_log(path, [(i, START_NS + int(s * 1e9), [1.0, 2.0]) for i, s in enumerate(seconds, 1)])
+        replay = Replay(path, 1)
+        other = Recording(path)
+
+        async def main() -> None:
+            running = asyncio.Event()
+            running.set()
+            playing = asyncio.create_task(replay.play(running))
+            await asyncio.wait_for(replay.more_than(4999), 10)
+            if not is_running:
+                running.clear()
+                while replay._since is not None:  # noqa: ASYNC110
+                    await asyncio.sleep(0)
+            disturb(path, how)
+            begin = time.monotonic()
+            running.set()
+            if how == "longer":  # nothing of what is played has changed
+                done, _ = await asyncio.wait([playing], timeout=1)
+                assert not done
+                playing.cancel()
+                return
+            await asyncio.wait_for(playing, 10)
+            assert time.monotonic() - begin < 2
+            assert replay.over
+            assert replay.error == (
+                f"ERROR: {path.name} cannot be read any more, because somebody has changed or deleted it; "
+                "the replay ends here"
+            )
+            assert replay.head == 5000, "nothing of another file is taken for a part of it"
+            assert (await replay.piece(0)).text == ""
+            assert replay.view(0, 10**18, 5) == {"width": 0, "lines": ""}
+
+        run(main())
+        if how != "longer":
+            assert capsys.readouterr().out == replay.error + "\n"
+            assert read_all(other, 0) == ([], 10_000, b"")
+            assert other.view(0, 10**18, 5) == {"width": 0, "lines": ""}
+        replay.close()
+        other.close()
 
     @pytest.mark.parametrize("speed", [0, -1, math.nan, math.inf])
     def test_a_speed_that_is_none(self, path: Path, speed: float) -> None:
