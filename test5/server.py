@@ -78,7 +78,8 @@ class Log:
         self.folder.mkdir(exist_ok=True)
         self.path = self.folder / datetime.now().strftime("%Y-%m-%dT%H-%M-%S.%f.csv")
         # Mode "x" makes a new file, never an earlier run's; unbuffered, nothing waits in Python.
-        self.file, self.size, self.is_torn = self.path.open("xb", buffering=0), 0, True
+        self.file = self.path.open("xb", buffering=0)
+        self.size, self.is_torn = 0, True
         self.unwritten[:0] = f"seq,time_ns,{','.join(self.fields)}\n".encode()
         print(f"Logging to {self.folder.name}/{self.path.name}")
 
