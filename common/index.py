@@ -213,6 +213,8 @@ class Index:
                     position += length
                     continue
             seq, time_ns, *texts = line.split(b",")
+            if not (seq.isdigit() and time_ns.isdigit()):
+                raise ValueError(f"invalid literal for the number and the time of a reading: {line[:40]!r}")
             seq, number = int(seq), int(time_ns) // 1000 >> self.base
             if current is None or number != current[0]:
                 if current is not None:

@@ -275,6 +275,9 @@ class Recorder(Recording):
         writer, syncer = self._threads
         writer.join()
         self._tell_name()
+        if self._loss and self.error != self._loss:
+            self.error = self._loss  # the loop may have ended before it could say so
+            print(self.error)
         self._closed.set()
         syncer.join()
         if self._unwritten:
@@ -365,9 +368,10 @@ class Recorder(Recording):
             how = "deleted or renamed"
         logged = max(0, self._lines - 1)
         self.gone += logged
+        in_all = f" ({self.gone:,} by now)" if self.gone > logged else ""
         self._loss = (
             f"ERROR: somebody has {how} {self.path.parent.name}/{self.path.name}, with {logged:,} of this "
-            "run's readings; it goes on in a new file"
+            f"run's readings{in_all}; it goes on in a new file"
         )
         self.note("log", self._loss.removeprefix("ERROR: "))
         old, index = self.path, self.index
@@ -389,6 +393,11 @@ class Recorder(Recording):
         if index:
             index.close()
         # Whatever is there under its name now, it is no part of this run, and is nothing to be mended.
+        if not old.exists():
+            with suppress(OSError):
+                old.with_suffix(".index").unlink()
+        if not old.with_suffix(".json").exists():
+            return
         with self._lock:
             unlike = ("epoch", "process", "locked")
             info = {name: value for name, value in self._info.items() if name not in unlike}

@@ -622,6 +622,30 @@ class TestDisks:
         run(main())
 
     @pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be deleted there")
+    def test_a_run_that_is_deleted_again_and_again(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        async def main() -> None:
+            async with recording_in(tmp_path) as log:
+                for time_over in range(1, 4):
+                    for i in range(10):
+                        log.add(time.time_ns(), [i, None])
+                    await until(lambda: log.logged == 10, "written")
+                    await asyncio.sleep(0.05)  # the index is there, too
+                    before, path = log.gone, log.path
+                    for file in (path.with_suffix(".json"), *path.parent.glob("*.index*"), path):
+                        file.unlink(missing_ok=True)
+                    if time_over < 3:
+                        await until(lambda before=before: log.gone == before + 10, "noticed")
+            assert log.gone == log.acquired == 30
+
+        run(main())
+        assert not list(tmp_path.glob("logs/*.csv")), "nothing of what was deleted comes back"
+        output = capsys.readouterr().out
+        assert output.count("ERROR: somebody has deleted or renamed logs/") == 3
+        assert "with 10 of this run's readings (30 by now); it goes on in a new file" in output
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be deleted there")
     @pytest.mark.parametrize("room", [0, 1, 15, 16, 17, 25, 60])
     def test_half_a_line_does_not_get_into_the_new_file(self, tmp_path: Path, disk: Disk, room: int) -> None:
         async def main() -> None:

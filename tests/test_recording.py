@@ -762,6 +762,11 @@ class TestOpening:
             ("seq,time_ns,x", "does not begin with"),
             ("seq,time_ns,x,x\n", "the same name"),
             ("seq,time_ns,x\na,b,c\n1,2,3\n", "invalid literal"),
+            ("seq,time_ns,x\n+1,1000,1\n2,2000,3\n", "invalid literal"),
+            ("seq,time_ns,x\n1,1e18,1\n2,2000,3\n", "invalid literal"),
+            ("seq,time_ns,x\r\n1,-1000,1\r\n2,2000,3\r\n", "invalid literal"),
+            ("seq,time_ns,x\n1,1.76723E+18,1\n2,1.76723E+18,3\n", "invalid literal"),
+            ('seq,time_ns,x\n1,1000,"1\n2"\n2,2000,3\n', "has 0 values|invalid literal"),
             ("seq,time_ns,x\n1,1000,3\n2,2000\n3,3000,1\n", "reading 2 has 0 values, not 1"),
             ("seq,time_ns,x\n1,1000,3\n2,2000,1,2\n3,3000,1\n", "reading 2 has 2 values, not 1"),
             (
