@@ -873,6 +873,7 @@ class TestRepair:
         assert not {"process", "locked"} & set(json.loads(path.read_text()))
         assert repair(folder) == []
 
+    @pytest.mark.skipif(sys.platform == "win32", reason="there are no such locks")
     def test_a_disk_that_has_no_locks(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(*_: object) -> None:
             raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
