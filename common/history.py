@@ -187,7 +187,7 @@ async def _send_rows(connection: ServerConnection, recording: Recording, have: i
     while True:
         await recording.more_than(have)
         async with asyncio.timeout(30):
-            if recording.head - have > MOST_ROWS:
+            if recording.head - have > min(MOST_ROWS, recording.most_rows):
                 extremes, have = await asyncio.to_thread(recording.extremes, have, NEWEST, COLUMNS)
                 if extremes:
                     await connection.send(json.dumps({"extremes": extremes}))

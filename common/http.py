@@ -11,7 +11,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from socket import SO_SNDBUF, SOL_SOCKET
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from websockets.asyncio.server import ServerConnection
 from websockets.datastructures import Headers
@@ -282,9 +282,14 @@ async def download(
     """
     transport = connection.transport
     head = (
-        f"HTTP/1.1 200 OK\r\nDate: {formatdate(usegmt=True)}\r\n"
-        f"Content-Type: {content_type}\r\nContent-Length: {size}\r\n"
-        f'Content-Disposition: attachment; filename="{name}"\r\n'
+        f"HTTP/1.1 200 OK
+Date: {formatdate(usegmt=True)}
+"
+        f"Content-Type: {content_type}
+Content-Length: {size}
+"
+        f"Content-Disposition: {attachment(name)}
+"
         "Cache-Control: no-store\r\nConnection: close\r\n\r\n"
     )
     transport.write(head.encode())
@@ -306,3 +311,15 @@ async def download(
         with suppress(ValueError):  # the last piece is just being read
             pieces.close()
     return Response(200, "OK", Headers(), b"")
+
+
+def attachment(name: str) -> str:
+    """Return the value of the header that has a browser save what it gets (RFC 6266).
+
+    Args:
+        name: the name of the file. What a header cannot hold is an underscore for clients that know no
+            better, and comes as it is for those that do.
+    """
+    plain = re.sub(r"[^ !#-~]|[%\\]", "_", name)
+    value = f'attachment; filename="{plain}"'
+    return value if plain == name else f"{value}; filename*=UTF-8''{quote(name, safe='', errors='replace')}"

@@ -8,25 +8,36 @@ sample rate, and four bins of one level make one of the next. Of each is known w
 file, how many there are, and the least and the greatest value of each field.
 
 That is kept in an SQLite file beside the log (https://sqlite.org/), about a tenth of its size. It is made
-from the log alone. If it is lost, it is made again, and where it cannot be written, it is kept in memory.
-What it cannot tell is read from the log.
+from the log alone. If it is lost, or the log is no longer what it was made from, it is made again, and where
+it cannot be written, it is kept in memory. What it cannot tell is read from the log.
 """
 
 import math
 import sqlite3
 import threading
+import time
+import zlib
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
+
+from common.rows import MAX_LINE, PLAIN, plain, plain_row
 
 ROWS = 32
 LEVELS = 12
-# So many rows are rather read from the log than shown in bins wider than was asked for.
+# So many rows are rather read from the log than shown in bins wider than was asked for; fewer, if there are
+# more fields than these.
 MOST_ROWS = 12_000
+FEW_FIELDS = 32
 # How many bytes of a log are put into bins, or read for a view, at once.
 CHUNK, PART = 2**20, 2**15
+# SQLite has tables of no more than 2,000 columns, and older ones take no more than 999 values at once. What
+# there is of a bin is in one table for so many fields.
+TABLE = 400
+# How old a file has to be that its time tells of each change, in ns: some disks count in steps of 2 s.
+SETTLED = 2_500_000_000
 # Left to itself, SQLite would rather look at every bin of the level.
 SEQS = "FROM bins INDEXED BY seqs WHERE level = 0"
 STARTS = "FROM bins INDEXED BY starts WHERE level = 0"
@@ -52,10 +63,11 @@ class Index:
         self.path, self.fields = path, fields
         self._end = 0  # up to where the log is whole
         self._lock = threading.RLock()
-        self._columns = ", ".join(f"min{i} REAL, max{i} REAL" for i in range(fields))
-        self._merged = ", ".join(f"MIN(min{i}), MAX(max{i})" for i in range(fields))
+        # The tables by their names, with the fields in each.
+        self._tables = {f"bins{i or ''}": range(i, min(fields, i + TABLE)) for i in range(0, fields, TABLE)}
         # The width of the narrowest bins, as a power of two.
         self.base = max(0, math.ceil(math.log2(ROWS / rate * 1e6)))
+        self._identity = None
         file = path.with_suffix(".index")
         for place in (file, file, ":memory:"):
             try:
@@ -74,32 +86,65 @@ class Index:
             self._db = db
             # What a power cut destroys is made anew from the log.
             db.execute("PRAGMA synchronous = OFF")
-            layout = f"{self.fields} {self.base}"
+            layout = f"2 {self.fields} {self.base}"
             with suppress(sqlite3.OperationalError):
-                if db.execute("SELECT layout FROM about").fetchone() != (layout,):
-                    db.executescript("DROP TABLE about; DROP TABLE bins")
-            db.execute("CREATE TABLE IF NOT EXISTS about (layout TEXT)")
-            db.execute(
-                "CREATE TABLE IF NOT EXISTS bins (level INTEGER, bin INTEGER, first INTEGER, last INTEGER, "
-                f"row INTEGER, count INTEGER, start INTEGER, stop INTEGER, {self._columns}, "
-                "PRIMARY KEY (level, bin)) WITHOUT ROWID"
-            )
+                if db.execute("SELECT layout FROM about").fetchone()[0] != layout:
+                    raise sqlite3.DatabaseError("it is of another layout")
+            db.execute("CREATE TABLE IF NOT EXISTS about (layout TEXT, made_from TEXT)")
+            for name, fields in self._tables.items():
+                places = ""
+                if name == "bins":
+                    places = (
+                        "first INTEGER, last INTEGER, row INTEGER, count INTEGER, start INTEGER, "
+                        "stop INTEGER, checksum INTEGER, plain INTEGER, "
+                    )
+                columns = ", ".join(f"min{i} REAL, max{i} REAL" for i in fields)
+                db.execute(
+                    f"CREATE TABLE IF NOT EXISTS {name} (level INTEGER, bin INTEGER, {places}{columns}, "
+                    "PRIMARY KEY (level, bin)) WITHOUT ROWID"
+                )
             db.execute("CREATE UNIQUE INDEX IF NOT EXISTS seqs ON bins (first) WHERE level = 0")
             db.execute("CREATE UNIQUE INDEX IF NOT EXISTS starts ON bins (start) WHERE level = 0")
             if db.execute("SELECT COUNT(*) FROM about").fetchone() == (0,):
-                db.execute("INSERT INTO about VALUES (?)", (layout,))
+                db.execute("INSERT INTO about VALUES (?, '')", (layout,))
             db.commit()
             self._resume()
-        except sqlite3.Error:
+            if self._position and not self._is_of_this_log():
+                self._clear()
+        except (sqlite3.Error, TypeError) as error:
             db.close()
-            raise
+            raise error if isinstance(error, sqlite3.Error) else sqlite3.DatabaseError from None
 
     def _resume(self) -> None:
         """Find out up to where the log is in the bins; what follows is read again."""
-        query = "SELECT bin, stop, row + count, last FROM bins WHERE level = 0 ORDER BY bin DESC LIMIT 1"
-        last = self._db.execute(query).fetchone()
-        self._last_bin, self._position, self._rows, self._seq = last or (None, 0, 0, -1)
+        query = (
+            "SELECT bin, stop, row + count, last, checksum, plain FROM bins WHERE level = 0 "
+            "ORDER BY bin DESC LIMIT 1"
+        )
+        last = self._db.execute(query).fetchone() or (None, 0, 0, -1, 0, 1)
+        self._last_bin, self._position, self._rows, self._seq, self._checksum, self.is_plain = last
+        self._checked = self._position  # up to where the checksum is that of the log
         self._open_bin: list[Any] | None = None
+
+    def _clear(self) -> None:
+        for name in self._tables:
+            self._db.execute(f"DELETE FROM {name}")
+        self._resume()
+
+    def _is_of_this_log(self) -> bool:
+        """Return whether the log is what is in the bins, and then whatever came after it."""
+        with suppress(OSError):
+            self._identity = _identity(self.path)
+            made_from = self._db.execute("SELECT made_from FROM about").fetchone()[0]
+            if self._identity and made_from == self._identity:
+                return True
+            # A log that is copied, or goes on, has another time. Its bytes are read much faster than values.
+            checksum, left = 0, self._position
+            with self.path.open("rb") as file:
+                while left and (data := file.read(min(CHUNK, left))):
+                    checksum, left = zlib.crc32(data, checksum), left - len(data)
+            return left == 0 and checksum == self._checksum
+        return False
 
     def update(self, begin: int, end: int) -> None:
         """Put what is new in the log into its bins.
@@ -114,21 +159,19 @@ class Index:
         """
         with self._lock:
             try:
-                if self._position > end:
-                    # The log is shorter than it was, so this is the index of another one.
-                    self._db.execute("DELETE FROM bins")
-                    self._resume()
-                self._position = max(begin, self._position)
                 self._end = end
+                if self._position > end:
+                    self._clear()
                 with self.path.open("rb") as file:
-                    file.seek(self._position)
+                    self._identity = self._identity or _identity(self.path)
+                    if self._position < begin:
+                        self._checksum, self._position = zlib.crc32(file.read(begin)), begin
+                        self._checked = begin
                     while self._position < end:
-                        data = file.read(min(CHUNK, end - self._position))
-                        data = data[: data.rfind(b"\n") + 1]
+                        data = lines_at(file, self._position, CHUNK, end)
                         if not data:
                             raise ValueError("it ends too early")
                         self._take(data)
-                        file.seek(self._position)
             except ValueError:
                 with suppress(sqlite3.Error):
                     self._db.rollback()
@@ -140,19 +183,43 @@ class Index:
                     self._db.rollback()
                     self._resume()
 
-    def commit(self) -> None:
-        """Have what is new written to the index's file."""
-        with self._lock, suppress(sqlite3.Error):
+    def commit(self, is_over: bool = False) -> None:
+        """Have what is new written to the index's file.
+
+        Args:
+            is_over: whether all of the log is in it, so that the next one knows the log by its size and time.
+        """
+        with self._lock, suppress(sqlite3.Error, OSError):
+            if is_over and _identity(self.path) == self._identity:
+                query = "UPDATE about SET made_from = ? WHERE made_from <> ?"
+                self._db.execute(query, (self._identity, self._identity))
             self._db.commit()
 
     def _take(self, data: bytes) -> None:
-        position = self._position
+        start = position = self._position
         current = self._open_bin
-        for line in data.splitlines(keepends=True):
+        is_plain = not data.translate(None, PLAIN)
+        lines = data.split(b"\n")
+        if lines[-1] == b"":
+            lines.pop()
+        else:
+            is_plain = False  # the last line of a file, without an end
+        for line in lines:
+            length = len(line) + 1
+            if not is_plain or not line:
+                self.is_plain = False
+                line = plain_row(line)
+                if not line:
+                    position += length
+                    continue
             seq, time_ns, *texts = line.split(b",")
+            if not (seq.isdigit() and time_ns.isdigit()):
+                raise ValueError(f"invalid literal for the number and the time of a reading: {line[:40]!r}")
             seq, number = int(seq), int(time_ns) // 1000 >> self.base
             if current is None or number != current[0]:
                 if current is not None:
+                    current[6] = position
+                    self._check(data[self._checked - start : position - start])
                     self._close(current)
                 if self._last_bin is not None and number <= self._last_bin:
                     raise ValueError(f"the time goes back at reading {seq}")
@@ -161,11 +228,10 @@ class Index:
             if seq <= self._seq:
                 raise ValueError(f"reading {seq} comes after reading {self._seq}")
             self._seq = seq
-            position += len(line)
+            position += length
             self._rows += 1
             current[2] = seq
             current[4] += 1
-            current[6] = position
             if len(texts) != self.fields:
                 raise ValueError(f"reading {seq} has {len(texts)} values, not {self.fields}")
             slot = 7
@@ -178,25 +244,42 @@ class Index:
                         current[slot] = value
                     elif value > current[slot + 1]:
                         current[slot + 1] = value
+                elif text:
+                    self.is_plain = False
                 slot += 2
-        self._position = position
+        self._position = min(position, self._end)
+        self._check(data[self._checked - start :])
+
+    def _check(self, data: bytes) -> None:
+        self._checksum = zlib.crc32(data, self._checksum)
+        self._checked += len(data)
 
     def _close(self, current: list[Any]) -> None:
         """Keep a bin to which nothing can come any more, and those that it completes at the levels above."""
-        marks = ", ".join("?" * (1 + len(current)))
-        self._db.execute(f"INSERT OR REPLACE INTO bins VALUES ({marks})", [0, *current])
+        for name, fields in self._tables.items():
+            row = [0, current[0]]
+            if name == "bins":
+                row += [*current[1:7], self._checksum, self.is_plain]
+            row += current[7 + 2 * fields.start : 7 + 2 * fields.stop]
+            self._db.execute(f"INSERT OR REPLACE INTO {name} VALUES ({', '.join('?' * len(row))})", row)
         number, self._last_bin = self._last_bin, current[0]
         following = current[0]
         for level in range(LEVELS - 1):
             if number is None or number >> 2 == following >> 2:
                 break
             number, following = number >> 2, following >> 2
-            self._db.execute(
-                "INSERT OR REPLACE INTO bins SELECT level + 1, bin >> 2, MIN(first), MAX(last), MIN(row), "
-                f"SUM(count), MIN(start), MAX(stop), {self._merged} FROM bins "
-                "WHERE level = ? AND bin >= ? AND bin < ?",
-                (level, number << 2, (number + 1) << 2),
-            )
+            for name in self._tables:
+                places = ""
+                if name == "bins":
+                    places = "MIN(first), MAX(last), MIN(row), SUM(count), MIN(start), MAX(stop), 0, 0, "
+                self._db.execute(
+                    f"INSERT OR REPLACE INTO {name} SELECT level + 1, bin >> 2, {places}{self._merged(name)} "
+                    f"FROM {name} WHERE level = ? AND bin >= ? AND bin < ?",
+                    (level, number << 2, (number + 1) << 2),
+                )
+
+    def _merged(self, table: str) -> str:
+        return ", ".join(f"MIN(min{i}), MAX(max{i})" for i in self._tables[table])
 
     def _one(self, query: str, *values: object) -> Any:
         with self._lock, suppress(sqlite3.Error):
@@ -243,7 +326,8 @@ class Index:
                 many, the bins are as narrow as it has.
         """
         shift = max(0, math.ceil(math.log2(max(1, span_us / columns))))
-        return max(shift, self.base) if rows > MOST_ROWS else shift
+        most = MOST_ROWS * FEW_FIELDS // max(FEW_FIELDS, self.fields)
+        return max(shift, self.base) if rows > most else shift
 
     def bins(self, start_us: int, stop_us: int, shift: int) -> list[list[Any]]:
         """Return the bins of a width from one time to another.
@@ -267,14 +351,19 @@ class Index:
             for level in range(min(LEVELS - 1, (shift - self.base) // 2), -1, -1):
                 width = self.base + 2 * level
                 numbers = (level, -(-position >> width), stop_us >> width)
-                query = (
-                    f"SELECT bin >> {shift - width}, SUM(count), {self._merged} FROM bins "
-                    "WHERE level = ? AND bin >= ? AND bin < ? GROUP BY 1 ORDER BY 1"
-                )
-                bins = self._db.execute(query, numbers).fetchall()
+                parts = []
+                for name in self._tables:
+                    query = (
+                        f"SELECT bin >> {shift - width}, {'SUM(count), ' if name == 'bins' else ''}"
+                        f"{self._merged(name)} FROM {name} "
+                        "WHERE level = ? AND bin >= ? AND bin < ? GROUP BY 1 ORDER BY 1"
+                    )
+                    parts.append(self._db.execute(query, numbers).fetchall())
                 # Bins that are complete have no empty place before them that could still be filled.
                 last = self._db.execute("SELECT MAX(bin) FROM bins WHERE level = ?", (level,)).fetchone()[0]
-                for number, count, *extremes in bins:
+                for (number, count, *extremes), *others in zip(*parts, strict=True):
+                    for _, *more in others:
+                        extremes += more
                     _merge(found, number, count, extremes)
                 if last is not None:
                     position = max(position, min(last + 1, stop_us >> width) << width)
@@ -298,14 +387,15 @@ class Index:
         offset = self.offset_before(1, start_us)
         with self.path.open("rb") as file:
             offset = offset or len(file.readline())
-            while offset < self._end:
-                file.seek(offset)
-                data = file.read(min(PART, self._end - offset))
-                data = data[: data.rfind(b"\n") + 1]
+            while offset < self._end and (data := lines_at(file, offset, PART, self._end)):
                 offset += len(data)
                 try:
+                    if not self.is_plain:
+                        data = plain(data)
                     # By columns, because that is done in a third of the time.
                     lines = [line.split(b",") for line in data.splitlines()]
+                    if not lines:
+                        continue
                     _, times_ns, *columns = zip(*lines, strict=True)
                     times = [int(text) // 1000 for text in times_ns]
                 except ValueError:
@@ -319,6 +409,26 @@ class Index:
         with self._lock, suppress(sqlite3.Error):
             self._db.commit()
             self._db.close()
+
+
+def lines_at(file: BinaryIO, offset: int, size: int, end: int) -> bytes:
+    """Read whole lines: about so many bytes, one line at least, but nothing from `end` on."""
+    file.seek(offset)
+    data = file.read(min(size, end - offset))
+    if offset + len(data) < end:
+        whole = data.rfind(b"\n") + 1
+        data = data[:whole] or data + file.readline(min(MAX_LINE, end - offset - len(data)))
+        if not data.endswith(b"\n") and offset + len(data) < end:
+            return b""  # half a line
+    return data
+
+
+def _identity(path: Path) -> str:
+    """Return what changes when a file does; nothing if that is not sure, because it is too new."""
+    about = path.stat()
+    if time.time_ns() - max(about.st_mtime_ns, about.st_ctime_ns) < SETTLED:
+        return ""
+    return f"{about.st_size} {about.st_mtime_ns} {about.st_ctime_ns} {about.st_dev} {about.st_ino}"
 
 
 def number_in(text: bytes) -> float | None:

@@ -1,6 +1,8 @@
 """The log of a run: what test5 shows in full."""
 
+import os
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -15,7 +17,8 @@ class Log:
     A row is with the operating system when `write()` returns, so a killed server loses at most the row it
     was writing. A disk that refuses a row is no exception but the state `error`; the rows it refuses wait in
     memory, up to `MAX_UNWRITTEN` bytes, and are written in order as soon as it takes them. Rows beyond that
-    are left out, which shows in the numbers of the rows around them.
+    are left out, which shows in the numbers of the rows around them. If somebody deletes or replaces the file
+    or changes its length, the log goes on in a new file, and `error` says so from then on.
 
     Args:
         folder: where the file goes; made if it does not exist.
@@ -31,6 +34,7 @@ class Log:
         self.file: BinaryIO | None = None
         self.error: str | None = None
         self.unwritten = bytearray()
+        self.loss: str | None = None
 
     def write(self, seq: int, time_ns: int, values: Iterable[float]) -> None:
         """Append a row.
@@ -48,24 +52,42 @@ class Log:
         """Try again to write what the disk has refused; `write()` does so too."""
         problem = None
         try:
+            if self.file:
+                self._look_after()
             if self.unwritten and self.file is None:
                 self._open()
             # A write may take only a part of a row. The rest of it goes first next time.
             while self.unwritten:
-                del self.unwritten[: self.file.write(self.unwritten)]
+                done = self.file.write(self.unwritten)
+                self.size, self.is_torn = self.size + done, self.unwritten[done - 1] != ord("\n")
+                del self.unwritten[:done]
         except OSError as error:
             problem = f"ERROR: cannot write the log in {self.folder.name}: {error.strerror}"
+        problem = problem or self.loss
         if problem != self.error:
             print(problem or "OK: the log is written again")
             self.error = problem
 
+    def _look_after(self) -> None:
+        # Whoever deletes, replaces or cuts the file takes it away. The log goes on in a new one.
+        with suppress(FileNotFoundError):
+            there, ours = self.path.stat(), os.fstat(self.file.fileno())
+            if os.path.samestat(there, ours) and there.st_size == self.size:
+                return
+        self.file.close()
+        self.file = None
+        self.loss = f"ERROR: somebody has deleted or changed {self.path.name}; the log goes on in a new file"
+        if self.is_torn:  # the beginning of this row is in the old file
+            del self.unwritten[: self.unwritten.find(b"\n") + 1]
+
     def _open(self) -> None:
         self.folder.mkdir(exist_ok=True)
-        name = datetime.now().strftime("%Y-%m-%dT%H-%M-%S.%f.csv")
+        self.path = self.folder / datetime.now().strftime("%Y-%m-%dT%H-%M-%S.%f.csv")
         # Mode "x" makes a new file, never an earlier run's; unbuffered, nothing waits in Python.
-        self.file = (self.folder / name).open("xb", buffering=0)
+        self.file = self.path.open("xb", buffering=0)
+        self.size, self.is_torn = 0, True
         self.unwritten[:0] = f"seq,time_ns,{','.join(self.fields)}\n".encode()
-        print(f"Logging to {self.folder.name}/{name}")
+        print(f"Logging to {self.folder.name}/{self.path.name}")
 
     def __enter__(self) -> Self:
         return self

@@ -7,7 +7,7 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -15,13 +15,21 @@ from typing import Any, BinaryIO, NamedTuple
 
 import psutil
 
+try:
+    import fcntl
+except ImportError:  # Windows has none
+    fcntl = None
+
 from common.index import Index
 from common.recording import (
+    MAX_FIELDS,
+    MAX_LINE,
     PIECE,
     Piece,
     Recording,
     end_of_rows,
     first_piece,
+    names_in,
     quoted,
     read_header,
     read_info,
@@ -39,6 +47,8 @@ RECENT = 2**20
 WRITE_EVERY = 0.02
 RETRY_EVERY = 0.5
 SYNC_EVERY = 1.0
+# What a log is called: by when it began.
+NAME = "%Y-%m-%dT%H-%M-%S.%f"
 # By how much the clock has to go back to have been set, in ns; a coarse clock tells the same time twice.
 SET_BACK = 1_000_000
 # How many starts, stops and the like are noted in a run, so that somebody who plays with them fills no disk.
@@ -66,6 +76,10 @@ class Recorder(Recording):
     memory, up to `MAX_WAITING` bytes, and clients get those that are refused all the same. Readings beyond
     that are not logged, which `lost` counts and the numbers of the others show.
 
+    Nor is it one that somebody deletes the log, puts another file in its place, or changes its length. That
+    is noticed at once, the run goes on in a new file, with the next number, and `error` says so from then on.
+    What was logged before is `gone`, even if a part of it is still there.
+
     The times of a run always increase: when the machine's clock is set back, the run goes on by the old one.
 
     To be started in a running event loop, and closed.
@@ -79,25 +93,27 @@ class Recorder(Recording):
         acquired: how many readings have been added.
         logged: how many of them are in the log.
         lost: how many of them could not be kept.
+        gone: how many were in a log that somebody has deleted, replaced or cut.
         error: what is wrong with the log, in words for the reader, or None.
 
     Raises:
-        ValueError: if the name of a field has more than one line.
+        ValueError: if what would be written could not be read back, because of the number of the fields, or
+            of their names.
     """
 
     live = True
 
     def __init__(self, folder: Path, fields: Mapping[str, str], rate: float | None) -> None:
-        if any(len(name.splitlines()) > 1 for name in fields):
-            raise ValueError("the name of a field has to be one line")
+        self._header = header_for(fields)
         start_ns = time.time_ns()
         start = datetime.fromtimestamp(start_ns / 1e9)
-        self.name = start.strftime("%Y-%m-%dT%H-%M-%S.%f")
+        self.name = start.strftime(NAME)
         self.path = folder / f"{self.name}.csv"
         self.epoch = f"{self.name} {secrets.token_hex(4)}"
         self.fields, self.rate, self.first, self.head, self.end_ns = dict(fields), rate, 1, 0, 0
-        self.acquired = self.logged = self.lost = 0
+        self.acquired = self.logged = self.lost = self.gone = 0
         self.error: str | None = None
+        self._loss: str | None = None  # what is to be said, from then on, of a file that was taken away
         self._info: dict[str, Any] = {
             "epoch": self.epoch,
             "start": start.astimezone().isoformat(),
@@ -105,12 +121,12 @@ class Recorder(Recording):
             "fields": list(self.fields),
             "units": list(self.fields.values()),
             "rate": rate,
-            # By this the next start sees whether the run is still being written. It goes when the run ends.
+            # By these the next start sees whether the run is still being written. They go when it ends.
             "process": [os.getpid(), psutil.Process().create_time()],
+            "locked": False,
             "events": [],
         }
         self.index = None
-        self._header = f"seq,time_ns,{','.join(map(quoted, self.fields))}\n".encode()
         self.begin = self.size = len(self._header)
         self._news = asyncio.Event()
         self._shift = self._last_ns = 0
@@ -128,8 +144,12 @@ class Recorder(Recording):
         self._unwritten = bytearray()
         self._written = 0  # bytes
         self._torn = 0  # of them those of a line that is not whole yet
+        self._taken = 0  # the number of the last reading that has come to the thread
+        self._gone_to = 0  # up to this one, readings were in files that are taken away
         self._lines = 0
-        self._sync_error: OSError | None = None  # what the other thread has met
+        self._index_error: Exception | None = None
+        self._index_again = 0.0  # when it is tried again, by time.monotonic()
+        self._sync_error: Exception | None = None  # what the other thread has met
         # What the event loop has to itself: the newest readings, written or not.
         self._recent: deque[Batch] = deque()
         self._recent_size = 0
@@ -192,11 +212,16 @@ class Recorder(Recording):
         if is_lost and not self._is_losing:
             self._is_losing = True
             self.note("lost", f"readings from {self.acquired} on, because the disk does not take them")
-            self._alarm(self.error or f"ERROR: readings are lost; the disk is too slow for {self._place}")
+            self._alarm(self._problem or f"ERROR: readings are lost; the disk is too slow for {self._place}")
             self._changed()
         elif since is not None and time.monotonic() - since > PATIENCE:
-            self._alarm(self.error or f"ERROR: the disk is slow; readings wait for {self._place}")
+            self._alarm(self._problem or f"ERROR: the disk is slow; readings wait for {self._place}")
         return self.acquired
+
+    @property
+    def _problem(self) -> str | None:
+        # What is wrong now, not what is said of a file that was taken away.
+        return None if self.error == self._loss else self.error
 
     @property
     def _place(self) -> str:
@@ -235,18 +260,24 @@ class Recorder(Recording):
             begin = data.index(b"\n", begin) + 1
         return first_piece(data[begin:], have, self.head)
 
+    def check(self) -> None:
+        """Do nothing: the thread that writes sees whether the file is still the one that it writes."""
+
     def close(self) -> None:
         """Write what waits, and say what could not be written. The run is over."""
         if self._closed.is_set() or not self._threads:
             return
         self.note("end")
         with self._lock:
-            del self._info["process"]
+            del self._info["process"], self._info["locked"]
         self._closing = True
         self._wake.set()
         writer, syncer = self._threads
         writer.join()
         self._tell_name()
+        if self._loss and self.error != self._loss:
+            self.error = self._loss  # the loop may have ended before it could say so
+            print(self.error)
         self._closed.set()
         syncer.join()
         if self._unwritten:
@@ -271,6 +302,9 @@ class Recorder(Recording):
             self._recent.append(batch)
             self._recent_size += len(batch.lines)
             self.head, self.end_ns = batch.last, batch.time_ns
+        # Whoever comes later is to see what is in the log.
+        while self._recent and self._recent[0].last <= self._gone_to:
+            self._recent_size -= len(self._recent.popleft().lines)
         # What is not in the log yet is among the newest.
         while self._recent and self._recent_size - len(self._recent[0].lines) > max(RECENT, self._waiting):
             self._recent_size -= len(self._recent.popleft().lines)
@@ -289,9 +323,9 @@ class Recorder(Recording):
     # From here on, in threads of their own.
 
     def _write_forever(self) -> None:
-        text = None
         while True:
-            self._wake.wait(RETRY_EVERY if text else None)
+            # Whether there are readings or not, the file is looked after.
+            self._wake.wait(RETRY_EVERY)
             self._wake.clear()
             closing = self._closing
             with self._lock:
@@ -299,22 +333,77 @@ class Recorder(Recording):
             batches = [Batch(*numbers, bytes(lines)) for numbers, lines in queue]
             for batch in batches:
                 self._unwritten += batch.lines
-            error = self._sync_error
+                self._taken = batch.last
+            error, is_index = self._sync_error, False
             self._writing_since = time.monotonic()
-            # What a full disk has taken is to be found, too.
-            for work in (self._write, self._put_into_index):
+            # What a full disk has taken is to be found, too. And nothing at all may end this thread.
+            for work in (self._look_after, self._write, self._put_into_index):
                 try:
                     work()
-                except OSError as problem:
-                    error = problem
+                except Exception as problem:
+                    is_index = error is None and work == self._put_into_index
+                    error = error or problem
             self._writing_since = None
-            text = error and f"ERROR: cannot write {self._place}: {error.strerror or error}"
+            text = self._loss
+            if error:
+                what = f"the index of {self._place}, which is written" if is_index else self._place
+                text = f"ERROR: cannot write {what}: {getattr(error, 'strerror', None) or error}"
             # A loop that has ended needs to know nothing more.
             with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._publish, batches, max(0, self._lines - 1), text)
             if closing:
                 return
             time.sleep(WRITE_EVERY)
+
+    def _look_after(self) -> None:
+        """See whether the file is still there, as it was written. If not, the run goes on in a new one."""
+        if self._file is None:
+            return
+        try:
+            there = self.path.stat()
+            if os.path.samestat(there, os.fstat(self._file.fileno())) and there.st_size == self._written:
+                return
+            how = "replaced or changed"
+        except FileNotFoundError:
+            how = "deleted or renamed"
+        logged = max(0, self._lines - 1)
+        self.gone += logged
+        in_all = f" ({self.gone:,} by now)" if self.gone > logged else ""
+        self._loss = (
+            f"ERROR: somebody has {how} {self.path.parent.name}/{self.path.name}, with {logged:,} of this "
+            f"run's readings{in_all}; it goes on in a new file"
+        )
+        self.note("log", self._loss.removeprefix("ERROR: "))
+        old, index = self.path, self.index
+        # Whoever reads it meanwhile finds nothing, rather than a place of one file in another one.
+        self.index, self.size = None, self.begin
+        self.name = datetime.now().strftime(NAME)
+        self.path = old.with_name(f"{self.name}.csv")
+        file, self._file = self._file, None
+        if self._torn or self._written < self.begin:
+            # The rest of a line whose beginning is gone does not belong into the next file, nor a header.
+            rest = self._unwritten.find(b"\n") + 1
+            del self._unwritten[:rest]
+            with self._lock:
+                self._waiting -= rest
+        self._gone_to = int(self._unwritten.partition(b",")[0]) - 1 if self._unwritten else self._taken
+        self._written = self._torn = self._lines = 0
+        self._is_named = False
+        file.close()
+        if index:
+            index.close()
+        # Whatever is there under its name now, it is no part of this run, and is nothing to be mended.
+        if not old.exists():
+            with suppress(OSError):
+                old.with_suffix(".index").unlink()
+        if not old.with_suffix(".json").exists():
+            return
+        with self._lock:
+            unlike = ("epoch", "process", "locked")
+            info = {name: value for name, value in self._info.items() if name not in unlike}
+            info["events"] = info["events"].copy()
+        with suppress(OSError):
+            write_info(old, info)
 
     def _write(self) -> None:
         if self._unwritten and self._file is None:
@@ -324,6 +413,7 @@ class Recorder(Recording):
             self._unwritten[:0] = self._header
             with self._lock:
                 self._waiting += len(self._header)
+                self._info["locked"] = lock(file)
             # Before the first reading, so that there is none whose units are not known. If it fails, the
             # other thread tries again and says why.
             with suppress(OSError):
@@ -342,13 +432,19 @@ class Recorder(Recording):
             self.size = max(self.begin, self._written - self._torn)
 
     def _put_into_index(self) -> None:
-        if self._file:
+        if self._file is None or time.monotonic() < self._index_again:
+            if self._file and self._index_error:
+                raise self._index_error
+            return
+        try:
             if self.index is None:
                 self.index = Index(self.path, len(self.fields), self.rate or 100)
-            try:
-                self.index.update(self.begin, self.size)
-            except ValueError:
-                raise OSError(None, "somebody else has changed the file") from None
+            self.index.update(self.begin, self.size)
+            self._index_error = None
+        except Exception as error:
+            self._index_error = error
+            self._index_again = time.monotonic() + RETRY_EVERY
+            raise
 
     def _write_info(self) -> None:
         with self._lock:
@@ -365,29 +461,88 @@ class Recorder(Recording):
         closed = False
         while not closed:
             closed = self._closed.wait(SYNC_EVERY)
-            written = self._written
-            if self._file is None or not (written > synced or self._info_changed or self._sync_error):
+            file, written = self._file, self._written
+            if file is None or not (written != synced or self._info_changed or self._sync_error):
                 continue
             try:
-                os.fsync(self._file)
+                os.fsync(file)
                 synced = written
                 if self._info_changed:
                     self._write_info()
                 self._sync_error = None
-            except OSError as error:
+            except Exception as error:
+                if file is not self._file:
+                    continue  # it was taken away
                 self._sync_error = error
                 self._wake.set()
                 if closed:
-                    print(f"ERROR: cannot write {self._place}: {error.strerror or error}")
-            if self.index:
-                self.index.commit()
+                    print(f"ERROR: cannot write {self._place}: {getattr(error, 'strerror', None) or error}")
+            index = self.index
+            if index:
+                index.commit()
 
 
 def _text(value: float | None) -> str:
     """Return a value as it is in the log; NumPy's numbers look like Python's there."""
-    if value is None or not math.isfinite(value):
-        return ""
-    return repr(value) if type(value) is int else repr(float(value))
+    try:
+        if value is None or not math.isfinite(value):
+            return ""
+    except (OverflowError, ValueError):
+        return ""  # a whole number of hundreds of digits is none that can be drawn
+    return repr(value) if type(value) is int and abs(value) < 2**63 else repr(float(value))
+
+
+def header_for(fields: Iterable[str]) -> bytes:
+    """Return the first line of a log.
+
+    Raises:
+        ValueError: if a log with it could not be read back.
+    """
+    names = list(fields)
+    if not 0 < len(names) <= MAX_FIELDS:
+        raise ValueError(f"a log can have 1 to {MAX_FIELDS:,} fields, not {len(names):,}")
+    for name in names:
+        if name.splitlines() != [name]:
+            raise ValueError(f"the name of a field has to be one line, not {name[:40]!r}")
+        if name in ("seq", "time_ns") or name.encode(errors="replace").decode() != name:
+            raise ValueError(f"a field of a log cannot be called {name[:40]!r}")
+    header = f"seq,time_ns,{','.join(map(quoted, names))}\n".encode()
+    if len(header) > MAX_LINE or names_in(header) != ["seq", "time_ns", *names]:
+        raise ValueError(f"the names of the fields are {len(header):,} bytes; {MAX_LINE:,} can be read back")
+    return header
+
+
+def lock(file: BinaryIO) -> bool:
+    """Mark a log as one that is being written; even `kill -9` ends that. Return whether the disk can do it.
+
+    Windows lets nobody rename a file that is open, which says the same.
+    """
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError:
+        return False
+
+
+def is_being_written(path: Path, file: BinaryIO, info: dict[str, Any]) -> bool:
+    """Return whether a log is being written by a run that has not ended.
+
+    Args:
+        path: the log.
+        file: the same, open for writing.
+        info: what its JSON file says.
+    """
+    if info.get("locked") is not True:
+        return is_running(info["process"])
+    if fcntl is not None:
+        return not lock(file)
+    try:
+        path.rename(path)
+        return False
+    except PermissionError:
+        return True
 
 
 def repair(folder: Path) -> list[str]:
@@ -405,9 +560,11 @@ def repair(folder: Path) -> list[str]:
     mended = []
     for path in sorted(folder.glob("*.csv")):
         info = read_info(path)
-        if "process" not in info or is_running(info["process"]):
+        if "process" not in info:
             continue
         with suppress(OSError), path.open("r+b") as file:
+            if is_being_written(path, file, info):
+                continue
             try:
                 names, begin = read_header(path)
             except ValueError:
@@ -423,6 +580,7 @@ def repair(folder: Path) -> list[str]:
             info["events"] = events if isinstance(events, list) else []
             info["events"].append({"time_ns": time.time_ns(), "what": "killed", "text": text})
             del info["process"]
+            info.pop("locked", None)
             write_info(path, info)
             mended.append(f"Mended {folder.name}/{path.name}, whose run was killed: {text}")
     return mended

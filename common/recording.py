@@ -4,6 +4,8 @@ A run is three files with one name, its start time:
 
 - `NAME.csv`, the log: a header, then a line for each reading: `seq,time_ns,` and a value for each field. A
   value that is missing is empty. What is no number, as in the logs of earlier steps, counts as missing too.
+  Other programs write such files in other ways (`common/rows.py`), which are read, sent and exported as if
+  they had been written here.
 - `NAME.json`: `epoch`, `start`, `start_ns`, `fields`, `units`, `rate`, `events`, which are the starts and
   stops, and whatever else happened to the run, each with its `time_ns`, and, until the run ends, `process`.
 - `NAME.index`: where in the log which time is, and extremes of its values (`common/index.py`). It is made
@@ -19,6 +21,7 @@ import itertools
 import json
 import math
 import os
+import re
 import secrets
 import time
 from collections.abc import Generator
@@ -26,12 +29,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from common.index import Index
+from common.index import Index, lines_at
+from common.rows import MAX_FIELDS, MAX_LINE, is_whole, plain, start_of
 
 # How many bytes of a log are read, and sent to a client, at once.
 PIECE = 2**16
-# The longest line that a log can have, in bytes.
-MAX_LINE = 2**14
+# How many values there can be in a message, which decides how many bins those of many fields are.
+MAX_VALUES = 2**16
+# The name of a log that was recorded here. Where its last line has no end, the server was killed while it
+# wrote that, and the rest is missing. A file of another name ends as its owner has it.
+OWN_NAME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{6}", re.ASCII)
 
 
 class Piece(NamedTuple):
@@ -68,6 +75,8 @@ class Recording:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = path.stem
+        self._file_then = path.stat()
+        self._last_bytes = self._end_of(self._file_then.st_size)
         names, self.begin = read_header(path)
         info = read_info(path)
         self.fields: dict[str, str] = fields_of(names, info)
@@ -80,8 +89,8 @@ class Recording:
             self.rate: float | None = rate if is_rate else self._measured_rate()
             self.index = Index(path, len(self.fields), self.rate or 100)
             self.index.update(self.begin, self.size)
-            self.index.commit()
-            self.first = self._row_at(self.begin)[0] if self.size > self.begin else 1
+            self.index.commit(is_over=True)
+            self.first = self._row_at(self._offset(0, 0))[0] if self.size > self.begin else 1
             self.head, self.end_ns = self._last_row()
             if max(self.head, self.end_ns) >= 2**63:
                 raise ValueError("its numbers are too large")
@@ -91,6 +100,37 @@ class Recording:
         except OSError:
             self.close()
             raise
+
+    @property
+    def most_rows(self) -> int:
+        """How many readings a client may have to take one by one."""
+        return max(1, 50 * MAX_VALUES // len(self.fields))
+
+    def check(self) -> None:
+        """See whether the file is still the one that was opened; one that goes on is.
+
+        Raises:
+            OSError: if it is not there, or somebody has changed it.
+        """
+        now, then = self.path.stat(), self._file_then
+        is_same = os.path.samestat(now, then)
+        if (now.st_size, now.st_mtime_ns) != (then.st_size, then.st_mtime_ns):
+            is_same = (
+                is_same and now.st_size > then.st_size and self._end_of(then.st_size) == self._last_bytes
+            )
+        if not is_same:
+            raise OSError(None, "somebody else has changed it")
+
+    def _end_of(self, size: int) -> bytes:
+        """Return the last bytes of the file when it had this size."""
+        with self.path.open("rb") as file:
+            file.seek(max(0, size - 256))
+            return file.read(min(256, size))
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether all rows are as `Recorder` writes them."""
+        return self.index is None or bool(self.index.is_plain)
 
     def now_ns(self) -> int:
         """Return the time by the clock of this run, in nanoseconds of Unix time."""
@@ -102,12 +142,13 @@ class Recording:
             await asyncio.Event().wait()
 
     async def piece(self, have: int) -> Piece:
-        """Return what comes after the reading `have`, at most `PIECE` bytes of it."""
+        """Return what comes after the reading `have`: about `PIECE` bytes of it."""
         return await asyncio.to_thread(self._piece_of_file, have)
 
     def _piece_of_file(self, have: int) -> Piece:
         # If somebody has deleted the file, or spoilt it, its readings are gone.
         with suppress(OSError, ValueError):
+            self.check()
             return first_piece(self._read(self._offset(0, have + 1), PIECE), have, self.head)
         return first_piece(b"", have, self.head)
 
@@ -126,20 +167,23 @@ class Recording:
             it, and the minimum and maximum of each field, None where it has no value. And the number of the
             last reading. If there is nothing to be summed up, None and `have`.
         """
-        with suppress(OSError):
-            return self._extremes(have, recent, columns)
+        with suppress(OSError, ValueError):
+            self.check()
+            columns = max(1, min(columns, MAX_VALUES // len(self.fields)))
+            return self._extremes(have, min(recent, self.most_rows // 5), columns)
         return None, have
 
     def _extremes(self, have: int, recent: int, columns: int) -> tuple[dict[str, Any] | None, int]:
-        last = self.index.last_bin(self.head - recent) if self.index else None
+        index = self.index
+        last = index.last_bin(self.head - recent) if index else None
         if last is None or last.last <= have:
             return None, have
         start = self._offset(0, have + 1)
         seq, start_us = self._row_at(start)
         if seq > last.last:
             return None, have
-        shift = self.index.shift_for(last.stop_us - start_us, columns)
-        bins = self.index.bins(start_us, last.stop_us, shift)
+        shift = index.shift_for(last.stop_us - start_us, columns)
+        bins = index.bins(start_us, last.stop_us, shift)
         # The first bin can hold readings that the page has: they count only once.
         before = self._offset(1, bins[0][0] << shift)
         bins[0][1] -= self._rows_before(start) - self._rows_before(before)
@@ -165,20 +209,25 @@ class Recording:
             `width` 0 and `lines`, the lines of the log; or `width` and `bins` as in `extremes()`.
         """
         start_us, stop_us, columns = max(start_us, 0), min(stop_us, self.end_ns // 1000), max(columns, 1)
-        if self.index is None or start_us > stop_us:
+        index = self.index
+        if index is None or start_us > stop_us:
             return {"width": 0, "lines": ""}
+        columns = min(columns, max(1, MAX_VALUES // len(self.fields)))
         # A file that somebody has deleted has nothing to show.
-        with suppress(OSError):
-            return self._view(start_us, stop_us, columns)
+        with suppress(OSError, ValueError):
+            self.check()
+            return self._view(index, start_us, stop_us, columns)
         return {"width": 0, "lines": ""}
 
-    def _view(self, start_us: int, stop_us: int, columns: int) -> dict[str, Any]:
+    def _view(self, index: Index, start_us: int, stop_us: int, columns: int) -> dict[str, Any]:
         start, stop = self._offset(1, start_us), self._offset(1, stop_us + 1)
         rows = self._rows_before(stop) - self._rows_before(start)
+        if rows == 0:
+            return {"width": 0, "lines": ""}
         if rows <= 4 * columns:
             return {"width": 0, "lines": self._read(start, stop - start).decode(errors="replace")}
-        shift = self.index.shift_for(stop_us - start_us, columns, rows)
-        bins = self.index.bins(start_us, stop_us + 1, shift)
+        shift = index.shift_for(stop_us - start_us, columns, rows)
+        bins = index.bins(start_us, stop_us + 1, shift)
         return {"width": 2**shift, "bins": bins}
 
     def export(
@@ -196,50 +245,63 @@ class Recording:
         Raises:
             OSError: if the log cannot be read; the bytes raise it too.
         """
-        names = [f"{name} ({unit})" if unit else name for name, unit in self.fields.items()]
+        self.check()
+        names = [harmless(f"{name} ({unit})" if unit else name) for name, unit in self.fields.items()]
         # Spreadsheets take a file for UTF-8 if it begins with this mark; pandas passes over it.
-        header = f"\ufeffseq,time_ns,{','.join(map(quoted, names))}\n".encode()
+        header = f"\ufeffseq,time_ns,{','.join(map(quoted, names))}\n".encode(errors="replace")
         start, stop = self.begin, self.size
         if self.index and start_us is not None:
             start = self._offset(1, start_us)
         if self.index and stop_us is not None:
             stop = max(start, self._offset(1, stop_us + 1))
+        path, is_plain = self.path, self._is_plain
 
         def pieces() -> Generator[bytes, None, None]:
             yield header
-            if stop > start:
-                with self.path.open("rb") as file:
-                    file.seek(start)
-                    while (rest := stop - file.tell()) and (data := file.read(min(PIECE, rest))):
-                        yield data
+            yield from rows()
 
-        return len(header) + stop - start, pieces()
+        def rows() -> Generator[bytes, None, None]:
+            offset = start
+            if stop == start:
+                return
+            with path.open("rb") as file:
+                while offset < stop and (data := lines_at(file, offset, PIECE, stop)):
+                    offset += len(data)
+                    try:
+                        yield data if is_plain else plain(data)
+                    except ValueError:
+                        raise OSError(None, "somebody else has changed it") from None
+
+        # How long other programs' rows are as they are written here, only reading them tells.
+        size = stop - start if is_plain else sum(map(len, rows()))
+        return len(header) + size, pieces()
 
     def close(self) -> None:
         if self.index:
             self.index.close()
 
     def _read(self, offset: int, size: int) -> bytes:
-        """Read whole lines, beginning with a line."""
+        """Read whole lines, as many as that are or one, beginning with a line."""
         with self.path.open("rb") as file:
-            file.seek(offset)
-            data = file.read(min(size, self.size - offset))
-        return data[: data.rfind(b"\n") + 1]
+            data = lines_at(file, offset, size, self.size)
+        return data if self._is_plain else plain(data)
 
     def _offset(self, column: int, value: int) -> int:
         """Return where the first line is with at least this number (column 0) or time in µs (column 1)."""
-        offset = max(self.begin, self.index.offset_before(column, value))
+        index = self.index
+        offset = max(self.begin, index.offset_before(column, value) if index else 0)
         unit = (1, 1000)[column]
         with self.path.open("rb") as file:
             file.seek(offset)
             while offset < self.size:
                 line = file.readline(MAX_LINE)
                 try:
-                    found = int(line.split(b",", 2)[column]) // unit
-                except (ValueError, IndexError):
+                    if line.strip() and start_of(line)[column] // unit >= value:
+                        break
+                except ValueError:
                     raise OSError(None, "somebody else has changed it") from None
-                if found >= value:
-                    break
+                if not line:
+                    raise OSError(None, "somebody else has cut it")
                 offset += len(line)
         return min(offset, self.size)
 
@@ -247,31 +309,28 @@ class Recording:
         """Return the number and the time in µs of the reading whose line begins there."""
         with self.path.open("rb") as file:
             file.seek(offset)
-            seq, time_ns, _ = file.readline(MAX_LINE).split(b",", 2)
-        return int(seq), int(time_ns) // 1000
+            seq, time_ns = start_of(file.readline(MAX_LINE))
+        return seq, time_ns // 1000
 
     def _rows_before(self, offset: int) -> int:
-        """Return how many lines there are before the one there."""
-        start, rows = self.index.row_before(offset)
-        with self.path.open("rb") as file:
-            file.seek(start or self.begin)
-            return rows + file.read(offset - (start or self.begin)).count(b"\n")
+        """Return how many rows there are before the one there."""
+        index = self.index
+        start, rows = index.row_before(offset) if index else (0, 0)
+        start = start or self.begin
+        return rows + self._read(start, offset - start).count(b"\n") if offset > start else rows
 
     def _last_row(self) -> tuple[int, int]:
         with self.path.open("rb") as file:
             file.seek(max(self.begin, self.size - MAX_LINE))
-            lines = file.read(self.size - file.tell()).splitlines() if self.size > self.begin else []
-        if not lines:
-            return 0, 0
-        seq, time_ns, _ = lines[-1].split(b",", 2)
-        return int(seq), int(time_ns)
+            lines = file.read(self.size - file.tell()).strip().split(b"\n")
+        return start_of(lines[-1]) if lines[-1] else (0, 0)
 
     def _measured_rate(self) -> float:
         """Return how many readings a second there are among the first thousand."""
         with self.path.open("rb") as file:
             file.seek(self.begin)
-            lines = file.read(min(PIECE, self.size - self.begin)).splitlines()[:1000]
-        times = sorted(int(line.split(b",", 2)[1]) for line in lines if line.count(b",") >= 2)
+            lines = lines_at(file, self.begin, PIECE, self.size).split(b"\n")[:1000]
+        times = sorted(start_of(line)[1] for line in lines if line.strip())
         steps = sorted(after - before for before, after in itertools.pairwise(times))
         return 1e9 / max(1, steps[len(steps) // 2]) if steps else 1.0
 
@@ -290,7 +349,7 @@ class Replay(Recording):
 
     live = True
     lost = 0
-    error = None
+    error: str | None = None
 
     def __init__(self, path: Path, speed: float) -> None:
         if not 0 < speed < math.inf:
@@ -304,7 +363,10 @@ class Replay(Recording):
         self.epoch += f" replay {secrets.token_hex(4)}"
         self._end, self.size = self.size, self.begin
         self.head, self.logged = self.first - 1, 0
-        self._clock_ns = self.end_ns = self._row_at(self.begin)[1] * 1000
+        with path.open("rb") as file:
+            file.seek(self.begin)
+            first = next(line for line in file if line.strip())
+        self._clock_ns = self.end_ns = start_of(first)[1]
         self._since: float | None = None  # when the clock was started, by time.monotonic()
         self._news = asyncio.Event()
 
@@ -338,23 +400,27 @@ class Replay(Recording):
             running: set to play, cleared to pause.
         """
         while not self.over:
-            data = await asyncio.to_thread(self._next_lines)
-            if not data:
-                print(f"ERROR: {self.path.name} cannot be read any more")
-                self._end = self.size
-            for line in data.splitlines(keepends=True):
-                seq, time_ns, _ = line.split(b",", 2)
-                while self.now_ns() < int(time_ns) or not running.is_set():
+            try:
+                lines = await asyncio.to_thread(self._next_lines)
+            except (OSError, ValueError):
+                return self._fail()
+            for length, seq, time_ns in lines:
+                while self.now_ns() < time_ns or not running.is_set():
                     self._tell()
+                    try:
+                        self.check()
+                    except OSError:
+                        return self._fail()
                     if not running.is_set():
                         self._clock_ns, self._since = self.now_ns(), None
                         await running.wait()
                     if self._since is None:
                         self._since = time.monotonic()
                     # Many readings at once are less work than each in its turn.
-                    await asyncio.sleep(min(1, max(0.02, (int(time_ns) - self.now_ns()) / self.speed / 1e9)))
-                self.size += len(line)
-                self.head, self.end_ns = int(seq), int(time_ns)
+                    wait = (time_ns - self.now_ns()) / self.speed / 1e9
+                    await asyncio.sleep(min(0.5, max(0.02, wait)))
+                self.size += length
+                self.head, self.end_ns = seq, time_ns
                 self.logged += 1
             # A speed beyond what this machine can do must not keep it from everything else.
             self._tell()
@@ -365,12 +431,33 @@ class Replay(Recording):
         self._news.set()
         self._news = asyncio.Event()
 
-    def _next_lines(self) -> bytes:
-        data = b""
-        with suppress(OSError), self.path.open("rb") as file:
-            file.seek(self.size)
-            data = file.read(min(PIECE, self._end - self.size))
-        return data[: data.rfind(b"\n") + 1]
+    def _fail(self) -> None:
+        """End here, and say so."""
+        self.error = (
+            f"ERROR: {self.path.name} cannot be read any more, because somebody has changed or deleted it; "
+            "the replay ends here"
+        )
+        print(self.error)
+        self._end = self.size
+        self._tell()
+
+    def _next_lines(self) -> list[tuple[int, int, int]]:
+        """Return of each of the next rows how many bytes it is, its number, and its time."""
+        self.check()
+        with self.path.open("rb") as file:
+            data = lines_at(file, self.size, PIECE, self._end)
+        if not data:
+            raise ValueError("it is shorter than it was")
+        rows, length = [], 0
+        for line in data.splitlines(keepends=True):
+            length += len(line)
+            if line.strip():
+                rows.append((length, *start_of(line)))
+                length = 0
+        if length and rows:
+            # Empty lines after the last row.
+            rows[-1] = (rows[-1][0] + length, *rows[-1][1:])
+        return rows
 
 
 def recordings(folder: Path) -> list[dict[str, Any]]:
@@ -384,21 +471,22 @@ def recordings(folder: Path) -> list[dict[str, Any]]:
     runs = []
     for path in sorted(folder.glob("*.csv"), reverse=True):
         with suppress(OSError, ValueError), path.open("rb") as file:
+            path.stem.encode()  # what is no text cannot be asked for
             names, begin = read_header(path)
             end = end_of_rows(path, begin, len(names))
             if end == begin:
                 continue
             file.seek(begin)
-            first = file.readline(MAX_LINE)
+            first = next(line for line in file if line.strip())
             file.seek(max(begin, end - MAX_LINE))
-            last = file.read(end - file.tell()).splitlines()[-1]
-            start, stop = (int(line.split(b",", 2)[1]) / 1e9 for line in (first, last))
+            last = file.read(end - file.tell()).strip().split(b"\n")[-1]
+            readings, stop_ns = start_of(last)
             runs.append(
                 {
                     "run": path.stem,
-                    "start": start,
-                    "end": stop,
-                    "readings": int(last.split(b",", 1)[0]),
+                    "start": start_of(first)[1] / 1e9,
+                    "end": stop_ns / 1e9,
+                    "readings": readings,
                     "fields": fields_of(names, read_info(path)),
                 }
             )
@@ -414,15 +502,29 @@ def read_header(path: Path) -> tuple[list[str], int]:
     """
     with path.open("rb") as file:
         header = file.readline(MAX_LINE)
-    try:
-        names = next(csv.reader([header.decode("utf-8-sig", "replace").rstrip("\r\n")]), [])
-    except csv.Error:
-        names = []
-    if names[:2] != ["seq", "time_ns"] or len(names) < 3 or not header.endswith(b"\n"):
+    names = names_in(header)
+    if names[:2] != ["seq", "time_ns"] or len(names) < 3:
         raise ValueError(f"{path.name} is not a log: it does not begin with seq,time_ns,")
     if len(set(names)) < len(names):
         raise ValueError(f"{path.name} is not a log: two of its columns have the same name")
+    if len(names) > MAX_FIELDS + 2:
+        raise ValueError(f"{path.name} has {len(names) - 2:,} fields; a log can have {MAX_FIELDS:,}")
     return names, len(header)
+
+
+def names_in(header: bytes) -> list[str]:
+    """Return the names of the columns in the first line of a log; none if it is no whole line of CSV."""
+    text = header.decode("utf-8-sig", "replace")
+    if not text.endswith("\n"):
+        return []
+    try:
+        names = next(csv.reader([text.rstrip("\r\n")]), [])
+        # Whoever puts blanks after the commas does not mean them.
+        if len(names) > 1 and names[1] != names[1].strip():
+            names = [name.strip() for name in next(csv.reader([text.strip()], skipinitialspace=True))]
+    except csv.Error:
+        return []
+    return [name.strip() if place < 2 else name for place, name in enumerate(names)]
 
 
 def fields_of(names: list[str], info: dict[str, Any]) -> dict[str, str]:
@@ -454,8 +556,10 @@ def write_info(path: Path, info: dict[str, Any]) -> None:
         OSError: if it cannot be written.
     """
     new = path.with_suffix(".json.new")
-    with new.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(info, ensure_ascii=False, indent=1) + "\n")
+    # Half a character, which JSON can hold, is no text; it stays as it is written in JSON.
+    data = json.dumps(info, ensure_ascii=False, indent=1).encode(errors="backslashreplace")
+    with new.open("wb") as file:
+        file.write(data + b"\n")
         file.flush()
         os.fsync(file)
     new.replace(path.with_suffix(".json"))
@@ -493,8 +597,12 @@ def end_of_rows(path: Path, begin: int, columns: int) -> int:
     """
     with path.open("rb") as file:
         end = file.seek(0, os.SEEK_END)
+        file.seek(max(begin, end - MAX_LINE))
+        last = file.read(end - file.tell()).rpartition(b"\n")[2]
+        if not OWN_NAME.fullmatch(path.stem) and is_whole(last, columns):
+            return end
         while end > begin:
-            start = max(begin, end - PIECE)
+            start = max(begin, end - 2 * MAX_LINE)
             file.seek(start)
             data = file.read(end - start)
             newline = data.rfind(b"\n")
@@ -502,8 +610,7 @@ def end_of_rows(path: Path, begin: int, columns: int) -> int:
                 before = data.rfind(b"\n", 0, newline)
                 if before < 0 and start > begin:
                     break  # this row begins before what has been read
-                row = data[before + 1 : newline]
-                if row.count(b",") == columns - 1 and row[:1].isdigit() and b"\0" not in row:
+                if is_whole(data[before + 1 : newline], columns):
                     return start + newline + 1
                 newline = before
             end = start if end == start + newline + 1 else start + newline + 1
@@ -513,3 +620,8 @@ def end_of_rows(path: Path, begin: int, columns: int) -> int:
 def quoted(name: str) -> str:
     """Return a name as CSV (RFC 4180)."""
     return '"' + name.replace('"', '""') + '"' if any(mark in name for mark in ',"\n\r') else name
+
+
+def harmless(name: str) -> str:
+    """Return a name with which a spreadsheet computes nothing."""
+    return f"'{name}" if name.lstrip()[:1] in ("=", "+", "-", "@", "\t", "\r") else name

@@ -137,7 +137,7 @@ async def send_rows(connection, recording, have):
         await recording.more_than(have)
         # A page that takes nothing for half a minute is frozen, or gone. When it is back, it asks anew.
         async with asyncio.timeout(30):
-            if recording.head - have > MOST_ROWS:
+            if recording.head - have > min(MOST_ROWS, recording.most_rows):
                 extremes, have = await asyncio.to_thread(recording.extremes, have, NEWEST, COLUMNS)
                 if extremes:
                     await connection.send(json.dumps({"extremes": extremes}))

@@ -6,7 +6,9 @@ New:  one acquisition task, whoever is connected; broadcast; a log that never lo
 
 import asyncio
 import itertools
+import os
 import time
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -33,7 +35,7 @@ class Log:
 
     def __init__(self, folder, fields):
         self.folder, self.fields, self.file, self.error = folder, fields, None, None
-        self.unwritten = bytearray()
+        self.unwritten, self.loss = bytearray(), None
 
     def write(self, seq, time_ns, values):
         # While the disk refuses, rows wait here for it, but not without limit: memory is no disk.
@@ -44,24 +46,42 @@ class Log:
     def flush(self):
         problem = None
         try:
+            if self.file:
+                self.look_after()
             if self.unwritten and self.file is None:
                 self.open()
             # A write may take only a part of a row. The rest of it goes first next time.
             while self.unwritten:
-                del self.unwritten[: self.file.write(self.unwritten)]
+                done = self.file.write(self.unwritten)
+                self.size, self.is_torn = self.size + done, self.unwritten[done - 1] != ord("\n")
+                del self.unwritten[:done]
         except OSError as error:
             problem = f"ERROR: cannot write the log in {self.folder.name}: {error.strerror}"
+        problem = problem or self.loss
         if problem != self.error:
             print(problem or "OK: the log is written again")
             self.error = problem
 
+    def look_after(self):
+        # Whoever deletes, replaces or cuts the file takes it away. The log goes on in a new one.
+        with suppress(FileNotFoundError):
+            there, ours = self.path.stat(), os.fstat(self.file.fileno())
+            if os.path.samestat(there, ours) and there.st_size == self.size:
+                return
+        self.file.close()
+        self.file = None
+        self.loss = f"ERROR: somebody has deleted or changed {self.path.name}; the log goes on in a new file"
+        if self.is_torn:  # the beginning of this row is in the old file
+            del self.unwritten[: self.unwritten.find(b"\n") + 1]
+
     def open(self):
         self.folder.mkdir(exist_ok=True)
-        name = datetime.now().strftime("%Y-%m-%dT%H-%M-%S.%f.csv")
+        self.path = self.folder / datetime.now().strftime("%Y-%m-%dT%H-%M-%S.%f.csv")
         # Mode "x" makes a new file, never an earlier run's; unbuffered, nothing waits in Python.
-        self.file = (self.folder / name).open("xb", buffering=0)
+        self.file = self.path.open("xb", buffering=0)
+        self.size, self.is_torn = 0, True
         self.unwritten[:0] = f"seq,time_ns,{','.join(self.fields)}\n".encode()
-        print(f"Logging to {self.folder.name}/{name}")
+        print(f"Logging to {self.folder.name}/{self.path.name}")
 
     def __enter__(self):
         return self

@@ -27,6 +27,7 @@ from websockets.frames import Close
 from websockets.sync.client import ClientConnection, connect
 
 from tests.conftest import Pages
+from tests.rows import disturb
 from tests.support import (
     PORT,
     Server,
@@ -608,6 +609,31 @@ class Shared:
         expect(page.get_by_label("Response")).to_have_text("OK: stopped")
         assert server.output.count("ERROR: cannot write the log") == 1
         assert len(read_log(server.log)) >= 4 * count_of(page) - 3
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be deleted there")
+    def test_log_that_somebody_takes_away_is_told_and_goes_on(
+        self, start_server: Callable[..., Server], pages: Pages, copied_folder: Path
+    ) -> None:
+        server = start_server("--rate", "100", folder=copied_folder)
+        page, other = pages.connect(), pages.connect()
+        pages.command(page, "START")
+        wait_for_readings(page, 5)
+        old = server.log
+        disturb(old, "replaced")
+        begin = time.monotonic()
+        says = re.compile(f"ERROR: somebody has deleted or changed {re.escape(old.name)}; the log goes on")
+        for one in (page, other, pages.connect()):
+            expect(one.get_by_text(says)).to_be_visible()
+        server.wait_for("Logging to ", count=2)
+        assert time.monotonic() - begin < 5, "at once, but for what a busy machine takes"
+        wait_for_readings(page, 10)
+        expect(page.get_by_text(says)).to_be_visible()
+        pages.command(page, "STOP")
+        expect(page.get_by_label("Response")).to_contain_text("OK: stopped")
+        rows = read_log(server.logs[-1], begins_late=True)
+        assert rows[0]["seq"] > 4
+        assert old.read_bytes() == b"something else"
+        assert server.output.count("ERROR") == 1
 
     def test_folder_of_logs_that_cannot_be_made(
         self, start_server: Callable[..., Server], step: Step, pages: Pages, copied_folder: Path

@@ -139,17 +139,23 @@ class Server:
     @property
     def log(self) -> Path:
         """The log of this run, which the server names when it opens it."""
-        (name,) = [line.removeprefix("Logging to ") for line in self.lines if line.startswith("Logging to ")]
-        return self.folder / name
+        (log,) = self.logs
+        return log
+
+    @property
+    def logs(self) -> list[Path]:
+        """The files of this run: more than one only where somebody takes away the one that is written."""
+        found = [line.removeprefix("Logging to ") for line in self.lines if line.startswith("Logging to ")]
+        return [self.folder / name for name in found]
 
     def remove_log(self) -> None:
         """Leave the step's folder as it was before this server ran."""
-        if "Logging to " in self.output:
+        for log in self.logs:
             # From step 14 on there are more files of the same name.
-            for file in self.log.parent.glob(f"{self.log.stem}.*"):
+            for file in log.parent.glob(f"{log.stem}.*"):
                 file.unlink()
             with suppress(OSError):
-                self.log.parent.rmdir()  # which fails, as it should, if there are other logs
+                log.parent.rmdir()  # which fails, as it should, if there are other logs
 
     @property
     def output(self) -> str:
@@ -256,12 +262,13 @@ def close_of(connection: ClientConnection) -> Close:
         return closed.rcvd
 
 
-def read_log(path: Path, *, torn: bool = False) -> list[dict[str, float]]:
+def read_log(path: Path, *, torn: bool = False, begins_late: bool = False) -> list[dict[str, float]]:
     """Read a log and check that it holds every reading once, in order.
 
     Args:
         path: the CSV file.
         torn: whether its last row may be incomplete.
+        begins_late: whether it goes on with a run whose beginning is in another file.
     """
     text = path.read_text(encoding="utf-8")
     if torn and not text.endswith("\n"):
@@ -270,7 +277,8 @@ def read_log(path: Path, *, torn: bool = False) -> list[dict[str, float]]:
     rows = list(csv.DictReader(text.splitlines()))
     assert list(rows[0])[:2] == ["seq", "time_ns"]
     assert all(None not in row and None not in row.values() for row in rows), "a row of another length"
-    assert [int(row["seq"]) for row in rows] == list(range(1, len(rows) + 1))
+    first = int(rows[0]["seq"]) if begins_late else 1
+    assert [int(row["seq"]) for row in rows] == list(range(first, first + len(rows)))
     times = [int(row["time_ns"]) for row in rows]
     assert times == sorted(times)
     return [{name: float(value) for name, value in row.items()} for row in rows]

@@ -4,14 +4,16 @@ import asyncio
 import errno
 import io
 import math
+import os
 import re
+import runpy
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from websockets.asyncio.client import connect
@@ -22,6 +24,7 @@ from common.log import MAX_UNWRITTEN, Log
 from common.network import announce, lan_addresses, page_address
 from common.sampling import readings
 from common.sensors import SENSORS
+from tests.rows import DISTURBANCES, disturb
 from tests.support import ROOT, raw_connection, read_log, run, text_frame
 
 
@@ -123,26 +126,35 @@ class TestSensors:
         assert seen == [1.0, 1.0, 1.0, 2.0, 2.0, 3.0]
 
 
+@pytest.mark.parametrize("which", ["common", "test5"])
 class TestLog:
-    def test_rows(self, tmp_path: Path) -> None:
-        with Log(tmp_path / "logs", ["x", "y"]) as log:
+    @pytest.fixture
+    def log_in(self, which: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Log]:
+        """The log of test5, and what the later steps have of it."""
+        if which == "common":
+            return Log
+        monkeypatch.setattr("sys.argv", ["server.py"])
+        return runpy.run_path(str(ROOT / "test5" / "server.py"))["Log"]
+
+    def test_rows(self, tmp_path: Path, log_in: Callable[..., Log]) -> None:
+        with log_in(tmp_path / "logs", ["x", "y"]) as log:
             assert not (tmp_path / "logs").exists()
             log.write(1, 1_700_000_000_123_456_789, [0.5, -2.0])
             (path,) = (tmp_path / "logs").iterdir()
             assert path.read_text() == "seq,time_ns,x,y\n1,1700000000123456789,0.5,-2.0\n"
             assert log.error is None
 
-    def test_never_an_earlier_file(self, tmp_path: Path) -> None:
+    def test_never_an_earlier_file(self, tmp_path: Path, log_in: Callable[..., Log]) -> None:
         for _ in range(3):
-            with Log(tmp_path, ["x"]) as log:
+            with log_in(tmp_path, ["x"]) as log:
                 log.write(1, 1, [1.0])
         assert len(list(tmp_path.iterdir())) == 3
 
     def test_refused_rows_wait_in_order_and_not_without_limit(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+        self, tmp_path: Path, log_in: Callable[..., Log], capsys: pytest.CaptureFixture[str]
     ) -> None:
         (tmp_path / "logs").write_text("a file, where the folder should be")
-        with Log(tmp_path / "logs", ["x"]) as log:
+        with log_in(tmp_path / "logs", ["x"]) as log:
             for seq in range(1, 101):
                 log.write(seq, seq, [1.0])
             assert log.error.startswith("ERROR: cannot write the log in logs: ")
@@ -158,6 +170,98 @@ class TestLog:
             assert "OK: the log is written again" in capsys.readouterr().out
         (path,) = (tmp_path / "logs").iterdir()
         assert len(read_log(path)) == 101
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be deleted there")
+    @pytest.mark.parametrize("how", DISTURBANCES)
+    def test_goes_on_in_a_new_file_when_somebody_takes_it_away(
+        self, tmp_path: Path, log_in: Callable[..., Log], capsys: pytest.CaptureFixture[str], how: str
+    ) -> None:
+        logs = tmp_path / "logs"
+        with log_in(logs, ["x"]) as log:
+            for seq in range(1, 4):
+                log.write(seq, seq, [1.0])
+            (old,) = logs.iterdir()
+            disturb(old, how)
+            left = old.read_bytes() if old.exists() else None
+            log.write(4, 4, [1.0])
+            says = f"ERROR: somebody has deleted or changed {old.name}; the log goes on in a new file"
+            assert log.error == says
+            log.write(5, 5, [1.0])
+            log.flush()
+            assert log.error == says, "for those who come later"
+            (new,) = set(logs.glob("*.csv")) - {old}
+            assert new.read_text() == "seq,time_ns,x\n4,4,1.0\n5,5,1.0\n"
+            assert (old.read_bytes() if old.exists() else None) == left
+            # And once more.
+            disturb(new, how)
+            log.flush()
+            assert log.error == says.replace(old.name, new.name)
+            log.write(6, 6, [1.0])
+        (newest,) = set(logs.glob("*.csv")) - {old, new}
+        assert newest.read_text() == "seq,time_ns,x\n6,6,1.0\n"
+        output = capsys.readouterr().out
+        assert output.count("ERROR") == 2
+        assert output.count("Logging to") == 3
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be deleted there")
+    @pytest.mark.parametrize("taken", range(15))
+    def test_half_a_header_does_not_get_into_the_new_file(
+        self, tmp_path: Path, log_in: Callable[..., Log], monkeypatch: pytest.MonkeyPatch, taken: int
+    ) -> None:
+        with log_in(tmp_path, ["x"]) as log:
+            path_open = Path.open
+            monkeypatch.setattr(Path, "open", lambda *args, **how: Full(path_open(*args, **how), taken))
+            log.write(1, 1, [1.0])
+            assert "No space left" in log.error
+            (old,) = tmp_path.iterdir()
+            old.unlink()
+            monkeypatch.undo()
+            log.write(2, 2, [1.0])
+            (new,) = tmp_path.iterdir()
+            assert new.read_text().splitlines()[0] == "seq,time_ns,x"
+            assert new.read_text().splitlines()[-1] == "2,2,1.0"
+            assert len(new.read_text().splitlines()) == 3
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be deleted there")
+    @pytest.mark.parametrize("taken", range(1, 24))
+    def test_half_a_row_does_not_get_into_the_new_file(
+        self, tmp_path: Path, log_in: Callable[..., Log], taken: int
+    ) -> None:
+        with log_in(tmp_path, ["x"]) as log:
+            log.write(1, 1, [1.0])
+            file, log.file = log.file, Full(log.file, taken)
+            log.write(200, 200, [2.0])
+            log.write(300, 300, [3.0])
+            assert "No space left" in log.error
+            (old,) = tmp_path.iterdir()
+            old.unlink()
+            log.write(400, 400, [4.0])
+            (new,) = tmp_path.iterdir()
+            header, *rows = new.read_text().splitlines()
+            assert header == "seq,time_ns,x"
+            # What was begun in the old file is gone with it.
+            assert rows == ["200,200,2.0", "300,300,3.0", "400,400,4.0"][-(-taken // 12) :]
+            file.close()
+
+
+class Full:
+    """A file on a disk with room for so many bytes."""
+
+    def __init__(self, file: BinaryIO, room: int) -> None:
+        self.file, self.room = file, room
+
+    def write(self, data: bytearray) -> int:
+        size = min(self.room, len(data))
+        if size == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.room -= size
+        return self.file.write(data[:size])
+
+    def fileno(self) -> int:
+        return self.file.fileno()
+
+    def close(self) -> None:
+        self.file.close()
 
 
 class TestReadings:
@@ -240,8 +344,6 @@ class TestSendToAll:
     @pytest.fixture
     def step5(self, monkeypatch: pytest.MonkeyPatch) -> Callable:
         """send_to_all() as test5 has it, which takes a role and looks up its clients."""
-        import runpy
-
         monkeypatch.setattr("sys.argv", ["server.py"])
         functions = runpy.run_path(str(ROOT / "test5" / "server.py"))
 

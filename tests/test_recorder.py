@@ -7,12 +7,15 @@ import json
 import math
 import os
 import random
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,7 +24,8 @@ import pytest
 
 from common import recorder as module
 from common.recorder import Recorder, repair
-from common.recording import Recording, recordings
+from common.recording import MAX_FIELDS, Recording, read_info, recordings
+from tests.rows import DISTURBANCES, disturb
 from tests.support import ROOT, run
 
 FIELDS = {"x": "m/s²", "y": ""}
@@ -187,8 +191,87 @@ class TestWriting:
 
         run(main())
         assert list(tmp_path.iterdir()) == []
-        with pytest.raises(ValueError, match="one line"):
-            Recorder(tmp_path, {"a\nb": ""}, 10)
+
+    @pytest.mark.parametrize(("fields", "words"), [
+        (["a\nb"], "one line"), (["a\n"], "one line"), (["a\r"], "one line"), (["a\u2028b"], "one line"),
+        ([""], "one line"),
+        (["x", "seq"], "cannot be called 'seq'"), (["time_ns"], "cannot be called 'time_ns'"),
+        (["\ud800"], "cannot be called"), ([], "1 to 4,096 fields, not 0"),
+        ([f"p{i}" for i in range(MAX_FIELDS + 1)], "1 to 4,096 fields, not 4,097"),
+        ([f"a name as long as a sentence, number {i}" for i in range(4000)], "can be read back"),
+    ])  # fmt: skip
+    def test_what_could_not_be_read_back_is_refused(
+        self, tmp_path: Path, fields: list[str], words: str
+    ) -> None:
+        with pytest.raises(ValueError, match=words):
+            Recorder(tmp_path, dict.fromkeys(fields, ""), 10)
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("fields", [
+        ["a,b", 'say "c"', " d ", "=e", "\tf", "ä", "温度", "\x1b[31m", "0", "SEQ", "\ufeff"],
+        ["\ufeffx"], ['"'], [" "], ["a" * 60_000, "b" * 60_000],
+    ])  # fmt: skip
+    def test_what_it_takes_can_be_read_back(self, tmp_path: Path, fields: list[str]) -> None:
+        async def main() -> None:
+            log = Recorder(tmp_path, dict.fromkeys(fields, "u"), 10)
+            log.start()
+            log.add(time.time_ns(), [1.5] * len(fields))
+            await log.more_than(0)
+            await asyncio.to_thread(log.close)
+            again = Recording(log.path)
+            assert again.fields == dict.fromkeys(fields, "u")
+            assert (again.head, again.view(0, 2**62, 9)["lines"].count("1.5")) == (1, len(fields))
+            again.close()
+
+        run(main())
+
+    @pytest.mark.parametrize("fields", [1024, MAX_FIELDS])
+    def test_a_sensor_of_many_fields(self, tmp_path: Path, fields: int) -> None:
+        async def main() -> None:
+            names = {f"pixel {i}": "counts" for i in range(fields)}
+            log = Recorder(tmp_path / "logs", names, 100)
+            log.start()
+            # The longest numbers that there are, and an hour's worth of the busiest clock.
+            values = [-2.2250738585072014e-308 if i % 2 else None for i in range(fields)]
+            for i in range(150):
+                log.add(1_767_225_600_000_000_000 + i * 10**7, values)
+                if i % 10 == 0:
+                    await log.more_than(i)
+            numbers, text, gone = await read_from(log, 0, 150)
+            assert (numbers, gone) == (list(range(1, 151)), 0)
+            assert log.error is None
+            view = await asyncio.to_thread(log.view, 0, 2**62, 8)
+            assert sum(entry[1] for entry in view["bins"]) == 150
+            assert all(
+                entry[2:] == [None, None, values[1], values[1]] * (fields // 2) for entry in view["bins"]
+            )
+            await asyncio.to_thread(log.close)
+            again = Recording(log.path)
+            assert again.fields == names
+            assert (again.head, again.index.bins(0, 2**62, 62)[0][1]) == (150, 150)
+            assert (await read_from(again, 0, 150))[1] == text
+            shown = again.view(0, 2**62, 2048)
+            assert shown["lines"] == text if fields == 1024 else len(shown["bins"]) <= 2 * 16
+            assert recordings(tmp_path / "logs")[0]["readings"] == 150
+            again.close()
+
+        run(main())
+
+    def test_values_as_they_are_written(self, tmp_path: Path) -> None:
+        cells: list[tuple[Any, str]] = [
+            (2**62, str(2**62)), (1 - 2**63, str(1 - 2**63)), (2**63, "9.223372036854776e+18"),
+            (10**308, "1e+308"), (10**309, ""), (10**400, ""), (-(10**5000), ""), (True, "1.0"),
+            (Decimal("1.50"), "1.5"), (Decimal("1e400"), ""), (Decimal("NaN"), ""), (Decimal("sNaN"), ""),
+            (Fraction(1, 4), "0.25"), (Fraction(10**400), ""), (5e-324, "5e-324"),
+        ]  # fmt: skip
+
+        async def main() -> None:
+            async with recording_in(tmp_path) as log:
+                for value, _ in cells:
+                    log.add(time.time_ns(), [value, 1])
+            assert [row["x"] for row in rows_of(log.path)] == [text for _, text in cells]
+
+        run(main())
 
     def test_a_clock_that_is_set_back(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         async def main() -> None:
@@ -436,6 +519,39 @@ class TestDisks:
         run(main())
         assert capsys.readouterr().out.splitlines()[-1].startswith("ERROR: cannot write the log in logs")
 
+    @pytest.mark.parametrize("error", [
+        sqlite3.OperationalError("too many columns on bins"), MemoryError("no memory"), AttributeError("_db"),
+        KeyError(1), OSError(errno.EIO, os.strerror(errno.EIO)), ValueError("the time goes back"),
+        RecursionError("deep"),
+    ])  # fmt: skip
+    @pytest.mark.parametrize("where", ["__init__", "update"])
+    def test_whatever_an_index_raises_the_log_goes_on(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, where: str
+    ) -> None:
+        def fail(*_: Any) -> None:
+            raise error
+
+        async def main() -> None:
+            alarms: list[str | None] = []
+            async with recording_in(tmp_path, changed=lambda: alarms.append(log.error)) as log:
+                with monkeypatch.context() as patched:
+                    patched.setattr(module.Index, where, fail)
+                    for i in range(100):
+                        log.add(time.time_ns(), [i, None])
+                        await asyncio.sleep(0.001)
+                    await until(lambda: log.logged == 100, "all is written")
+                    assert log.error.startswith(
+                        "ERROR: cannot write the index of the log in logs, which is written: "
+                    )
+                    assert (await read_from(log, 0, 100))[0] == list(range(1, 101))
+                    log.view(0, 2**62, 5), log.extremes(0, 5, 5), b"".join(log.export(0, 2**62)[1])
+                await until(lambda: log.error is None, "an index again")
+                assert sum(entry[1] for entry in log.view(0, 2**62, 1)["bins"]) == 100
+            assert len(rows_of(log.path)) == 100
+            assert len(alarms) == 2
+
+        run(main())
+
     def test_a_folder_that_is_none(self, tmp_path: Path) -> None:
         (tmp_path / "logs").write_text("")
 
@@ -451,34 +567,103 @@ class TestDisks:
         run(main())
 
     @pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be deleted there")
-    @pytest.mark.parametrize("how", ["deleted", "emptied"])
-    def test_a_log_that_is_deleted_while_it_is_written(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+    @pytest.mark.parametrize("has_reading", [True, False])
+    @pytest.mark.parametrize("how", DISTURBANCES)
+    def test_a_log_that_somebody_takes_away_while_it_is_written(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, has_reading: bool
     ) -> None:
         monkeypatch.setattr(module, "RECENT", 1000)
 
         async def main() -> None:
-            async with recording_in(tmp_path) as log:
+            heard: list[str | None] = []
+            async with recording_in(tmp_path, changed=lambda: heard.append(log.error)) as log:
                 for i in range(1000):
                     log.add(time.time_ns(), [i, None])
                     if i % 100 == 99:
                         await log.more_than(i)
-                if how == "deleted":
-                    log.path.unlink()
+                old, alarms = log.path, len(heard)
+                disturb(old, how)
+                left = old.read_bytes() if old.exists() else None
+                begin = time.monotonic()
+                if has_reading:
                     log.add(time.time_ns(), [0, None])
-                    await until(lambda: log.error, "an alarm")
-                    assert log.error == "ERROR: cannot write the log in logs: No such file or directory"
-                else:
-                    os.truncate(log.path, 0)
-                    log.add(time.time_ns(), [0, None])
-                numbers, _, gone = await read_from(log, 0, 1001)
-                assert gone == 1001 - len(numbers) > 0
-                assert numbers[-1] == 1001
-                log.view(0, 10**18, 5)
-                log.extremes(0, 5, 5)
-                for i in range(100):
+                await until(lambda: log.error, "an alarm")
+                assert time.monotonic() - begin < 1
+                verb = "deleted or renamed" if left is None else "replaced or changed"
+                assert log.error == (
+                    f"ERROR: somebody has {verb} logs/{old.name}, with 1,000 of this run's readings; "
+                    "it goes on in a new file"
+                )
+                assert heard[alarms:] == [log.error]
+                assert (log.acquired, log.gone, log.lost) == (1000 + has_reading, 1000, 0)
+                for i in range(1000 + has_reading, 1101):
                     log.add(time.time_ns(), [i, None])
-                assert (await read_from(log, 1001, 1101))[0] == list(range(1002, 1102)), "it goes on"
+                await until(lambda: log.logged == 101, "it goes on")
+                assert log.path != old
+                assert [int(row["seq"]) for row in rows_of(log.path)] == list(range(1001, 1102))
+                assert (await read_from(log, 1000, 1101))[0] == list(range(1001, 1102))
+                numbers, _, gone = await read_from(log, 0, 1101)
+                assert gone == 1101 - len(numbers) > 900
+                assert sum(entry[1] for entry in log.view(0, 10**18, 1)["bins"]) == 101
+                assert b"".join(log.export()[1]).count(b"\n") == 102
+                log.extremes(0, 5, 5)
+                assert log.error.startswith("ERROR: somebody has"), "to be read by who comes later"
+                assert heard[alarms:] == [log.error]
+                assert (old.read_bytes() if old.exists() else None) == left, "it is somebody else's now"
+                left_info = json.loads(old.with_suffix(".json").read_text())
+                assert left_info["fields"] == ["x", "y"]
+                assert not {"process", "locked", "epoch"} & set(left_info)
+            assert notes(log) == ["log", "end"]
+            assert repair(tmp_path / "logs") == []
+            again = Recording(log.path)
+            assert (again.first, again.head) == (1001, 1101)
+            again.close()
+
+        run(main())
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be deleted there")
+    def test_a_run_that_is_deleted_again_and_again(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        async def main() -> None:
+            async with recording_in(tmp_path) as log:
+                for time_over in range(1, 4):
+                    for i in range(10):
+                        log.add(time.time_ns(), [i, None])
+                    await until(lambda: log.logged == 10, "written")
+                    await asyncio.sleep(0.05)  # the index is there, too
+                    before, path = log.gone, log.path
+                    for file in (path.with_suffix(".json"), *path.parent.glob("*.index*"), path):
+                        file.unlink(missing_ok=True)
+                    if time_over < 3:
+                        await until(lambda before=before: log.gone == before + 10, "noticed")
+            assert log.gone == log.acquired == 30
+
+        run(main())
+        assert not list(tmp_path.glob("logs/*.csv")), "nothing of what was deleted comes back"
+        output = capsys.readouterr().out
+        assert output.count("ERROR: somebody has deleted or renamed logs/") == 3
+        assert "with 10 of this run's readings (30 by now); it goes on in a new file" in output
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be deleted there")
+    @pytest.mark.parametrize("room", [0, 1, 15, 16, 17, 25, 60])
+    def test_half_a_line_does_not_get_into_the_new_file(self, tmp_path: Path, disk: Disk, room: int) -> None:
+        async def main() -> None:
+            async with recording_in(tmp_path) as log:
+                disk.room = room
+                for i in range(5):
+                    log.add(time.time_ns(), [i, None])
+                await until(lambda: log.error, "an alarm")
+                log.path.unlink()
+                await until(lambda: log._loss, "noticed")
+                disk.room = math.inf
+                log.add(time.time_ns(), [5, None])
+                await until(lambda: log._waiting == 0 and log.error == log._loss, "all is written")
+                rows = rows_of(log.path)
+                assert [int(row["seq"]) for row in rows] == list(range(log._gone_to + 1, 7))
+                assert [row["x"] for row in rows] == [str(i) for i in range(log._gone_to, 6)]
+                assert log._gone_to - log.gone in (0, 1), "one that was half written"
+            assert log._waiting == 0
 
         run(main())
 
@@ -656,6 +841,62 @@ class TestRepair:
             assert killed.read_bytes() == before
             process.communicate(b"\n")
         assert len(repair(killed.parent)) == 1
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="the same is done there without a lock")
+    @pytest.mark.parametrize("process", ["its own", [1, 1.0], [2**22 - 1, 5.5], None, "text"])
+    def test_a_run_that_is_written_is_known_by_its_lock(self, tmp_path: Path, process: object) -> None:
+        folder = tmp_path / "logs"
+        server = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, folder],
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
+        with server:
+            while server.stdout.readline() != b"20\n":
+                pass
+            (path,) = folder.glob("*.json")
+            info = json.loads(path.read_text())
+            if process != "its own":
+                # The clock was set, or the process is in another container.
+                path.write_text(json.dumps(info | {"process": process}))
+            for _ in range(2):
+                assert repair(folder) == []
+            assert server.poll() is None
+            server.kill()
+        if process != "its own":
+            path.write_text(json.dumps(info | {"process": process}))
+        # Its number belongs to somebody else now, who is there.
+        if process == "its own":
+            path.write_text(json.dumps(info | {"process": [os.getpid(), psutil.Process().create_time()]}))
+        assert len(repair(folder)) == 1
+        assert not {"process", "locked"} & set(json.loads(path.read_text()))
+        assert repair(folder) == []
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="there are no such locks")
+    def test_a_disk_that_has_no_locks(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: object) -> None:
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+        monkeypatch.setattr("fcntl.flock", fail)
+
+        async def main() -> None:
+            async with recording_in(tmp_path) as log:
+                log.add(time.time_ns(), [1, None])
+                await log.more_than(0)
+                assert info_of(log)["locked"] is False
+                assert repair(log.path.parent) == [], "its process is there"
+                assert log.error is None
+
+        run(main())
+
+    @pytest.mark.parametrize("half", ["\ud800", "a\udfffb"])
+    def test_half_a_character_in_the_json_file(self, killed: Path, half: str) -> None:
+        info = json.loads(killed.with_suffix(".json").read_text())
+        killed.with_suffix(".json").write_text(json.dumps(info | {"units": [half, half], "note": half}))
+        assert len(repair(killed.parent)) == 1
+        assert read_info(killed)["units"] == [half, half]
+        assert repair(killed.parent) == []
 
     def test_no_folder(self, tmp_path: Path) -> None:
         assert repair(tmp_path / "logs") == []

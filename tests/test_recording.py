@@ -1,21 +1,27 @@
 """Reading logs: common/index.py and common/recording.py; for clients common/history.py and common/http.py."""
 
 import asyncio
+import csv
 import io
 import json
 import math
+import os
 import random
+import re
 import socket
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import pandas
 import pytest
+from playwright.sync_api import Browser, Page
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
@@ -24,8 +30,11 @@ from common.history import History
 from common.http import HttpConnection, download
 from common.index import Index
 from common.recorder import Recorder
-from common.recording import PIECE, Recording, Replay, recordings
-from tests.support import PORT, reset, run, wait_until
+from common.recording import MAX_FIELDS, PIECE, Recording, Replay, recordings
+from common.rows import plain
+from tests.rows import CELLS, DISTURBANCES, LOGS, ROWS, TIMES, disturb
+from tests.rows import FIELDS as LOG_FIELDS
+from tests.support import PORT, ROOT, reset, run, wait_until
 
 FIELDS = {"x": "m/s²", "y": ""}
 RATE = 1000.0
@@ -143,6 +152,116 @@ class TestIndex:
         index.unlink()
         index.mkdir()  # what cannot be written is kept in memory
         self.open_again(path, rows)
+
+    @pytest.mark.parametrize("age", [0, 100])
+    @pytest.mark.parametrize(
+        "how", ["CRLF", "one value", "one value, and more", "quotes", "other fields", "other rows"]
+    )
+    def test_an_index_of_a_log_that_somebody_has_saved_anew(self, path: Path, how: str, age: int) -> None:
+        rows: list[Row] = [(i, START_NS + i * 10**6, [float(i % 7), 0.25]) for i in range(1, 3001)]
+        write_log(path, rows)
+        self.make_older(path, age)
+        self.open_again(path, rows)
+        text = path.read_bytes()
+        before = path.stat()
+        header, *lines, _ = text.split(b"\n")
+        if how == "CRLF":
+            text = text.replace(b"\n", b"\r\n")
+        elif how == "quotes":
+            text = b"\n".join([header, *(b'"' + line.replace(b",", b'","') + b'"' for line in lines), b""])
+        elif how == "other fields":
+            text = text.replace(b"x,y", b"a,b")
+        elif how == "other rows":
+            rows = [(seq + 5, time_ns + 5, values) for seq, time_ns, values in rows]
+            text = header + b"\n" + write_log(path, rows)
+        else:
+            rows[1499][2][1] = 9.75
+            line = f"1500,{rows[1499][1]},{rows[1499][2][0]}".encode()
+            text = text.replace(line + b",0.25", line + b",9.75")
+            assert len(text) == before.st_size
+        if how.endswith("more"):
+            rows.append((3001, START_NS + 10**10, [1.0, 2.0]))
+            text += f"3001,{rows[-1][1]},1.0,2.0\n".encode()
+        path.write_bytes(text)
+        # Even if it pretends to be as old as it was.
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        for _ in range(2):
+            self.open_again(path, rows)
+            self.make_older(path, age)
+
+    def make_older(self, path: Path, seconds: float) -> None:
+        about = path.stat()
+        os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns - int(seconds * 1e9)))
+
+    def test_a_log_that_goes_on_or_is_copied_is_not_put_into_bins_again(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        taken = 0
+        take = Index._take
+
+        def count(index: Index, data: bytes) -> None:
+            nonlocal taken
+            taken += data.count(b"\n")
+            take(index, data)
+
+        monkeypatch.setattr(Index, "_take", count)
+        rows: list[Row] = [(i, START_NS + i * 10**6, [float(i % 7), 0.25]) for i in range(1, 20_001)]
+        write_log(path, rows[:19_000])
+        self.open_again(path, rows[:19_000])
+        assert taken == 19_000
+        write_log(path, rows)
+        self.open_again(path, rows)
+        assert taken < 20_100, "only what is new, and the bin before it"
+        self.make_older(path, 1000)
+        self.open_again(path, rows)
+        assert taken < 20_200
+        # From another folder, with its index.
+        other = path.parent / "other"
+        other.mkdir()
+        for file in (path, path.with_suffix(".index"), path.with_suffix(".json")):
+            (other / file.name).write_bytes(file.read_bytes())
+        self.open_again(other / path.name, rows)
+        assert taken < 20_300
+
+    def test_a_log_that_is_as_it_was_is_not_read_again(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("common.index.SETTLED", -(10**12))
+        rows = random_rows(5000)
+        write_log(path, rows)
+        self.open_again(path, rows)
+        checked = 0
+
+        def count(data: bytes, before: int = 0) -> int:
+            nonlocal checked
+            checked += len(data)
+            return 0
+
+        monkeypatch.setattr("zlib.crc32", count)
+        self.open_again(path, rows)
+        assert checked < 5000, "but for the last bin"
+
+    def test_as_many_fields_as_a_log_can_have(self, path: Path) -> None:
+        for fields in (1, 401, 1024, MAX_FIELDS):
+            path = path.with_name(f"{fields}.csv")
+            chance = random.Random(fields)
+            rows: list[Row] = []
+            for i in range(1, 50):
+                values = [None if chance.random() < 0.2 else chance.gauss(0, 9) for _ in range(fields)]
+                rows.append((i, START_NS + i * 10**7, values))
+            lines = [
+                f"{seq},{time_ns},{','.join('' if value is None else repr(value) for value in values)}\n"
+                for seq, time_ns, values in rows
+            ]
+            names = ",".join(f"p{i}" for i in range(fields))
+            path.write_text(f"seq,time_ns,{names}\n" + "".join(lines))
+            for _ in range(2):
+                recording = Recording(path)
+                times = (rows[0][1] // 1000, rows[-1][1] // 1000 + 1)
+                for shift in (recording.index.base, recording.index.base + 2, 40):
+                    assert recording.index.bins(*times, shift) == bins_of(rows, *times, shift)
+                assert read_all(recording, 0)[2].decode() == "".join(lines)
+                recording.close()
 
     def test_an_index_that_fails_is_made_up_for_from_the_log(self, path: Path) -> None:
         rows = random_rows(1500, holes=True)
@@ -288,6 +407,22 @@ class TestCatchingUp:
         assert found > 20
         recording.close()
 
+    def test_of_many_fields_there_are_fewer_bins_and_readings(self, path: Path) -> None:
+        fields = 1024
+        lines = [f"{i},{START_NS + i * 10**6}{',0.5' * fields}\n" for i in range(1, 4001)]
+        path.write_text(f"seq,time_ns,{','.join(f'p{i}' for i in range(fields))}\n" + "".join(lines))
+        path.with_suffix(".json").write_text('{"rate": 1000}')
+        recording = Recording(path)
+        assert recording.most_rows < 4000
+        message, last = recording.extremes(0, 10_000, 2048)
+        assert sum(entry[1] for entry in message["bins"]) == last > 3000
+        assert len(message["bins"]) <= 65
+        view = recording.view(0, 10**18, 2048)
+        assert len(view["bins"]) <= 130
+        assert sum(entry[1] for entry in view["bins"]) == 4000
+        assert len(json.dumps(view)) < 2**21
+        recording.close()
+
     def test_extremes_leave_the_newest_out_and_keep_to_the_columns(self, path: Path) -> None:
         write_log(path, [(i, START_NS + i * 10**6, [1.0, 2.0]) for i in range(1, 20_001)])
         recording = Recording(path)
@@ -380,6 +515,158 @@ class TestExport:
         recording.close()
 
 
+class TestRowsOfOthers:
+    """What a value is, is the same for the index, a page, an export and a replay."""
+
+    @pytest.mark.parametrize("how", LOGS)
+    def test_every_reader_has_the_same_readings(self, tmp_path: Path, how: str, page: Page) -> None:
+        path = tmp_path / "of another program.csv"
+        path.write_bytes(LOGS[how])
+        for _ in range(2):  # without an index, and with one
+            recording = Recording(path)
+            assert (list(recording.fields), recording.first, recording.head) == (LOG_FIELDS, 1, 7)
+            view = recording.view(0, 10**18, 1000)
+            pieces = read_all(recording, 0)
+            assert (pieces[0], pieces[1]) == ([1, 2, 3, 5, 6, 7], 1)
+            for text in (view["lines"], pieces[2].decode(), exported(recording).decode().partition("\n")[2]):
+                assert in_python(text) == ROWS
+                assert in_page(page, text, 2) == ROWS
+            for first, last in [(0, 1), (1, 4), (2, 5), (5, 5)]:
+                part = exported(recording, ROWS[first][1], ROWS[last][1]).decode().partition("\n")[2]
+                assert in_python(part) == ROWS[first : last + 1]
+            assert recording.index.bins(0, 2**60, 60)[0][1:] == [6, -0.5, 1e15, -7, 50.25]
+            assert recording.view(0, 10**18, 1)["bins"][0][1:] != []
+            assert sum(entry[1] for entry in recording.view(0, 10**18, 1)["bins"]) == 6
+            message, last = recording.extremes(0, 0, 1)
+            counted = sum(entry[1] for entry in message["bins"]) if message else 0
+            assert counted == len([row for row in ROWS if row[0] <= last])
+            table = pandas.read_csv(io.BytesIO(exported(recording)))
+            assert [str(kind) for kind in table.dtypes] == ["int64", "int64", "float64", "float64"]
+            recording.close()
+        assert recordings(tmp_path) == [
+            {
+                "run": path.stem, "start": TIMES[0] / 1e9, "end": TIMES[-1] / 1e9, "readings": 7,
+                "fields": dict.fromkeys(LOG_FIELDS, ""),
+            }
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize("how", LOGS)
+    def test_replay(self, tmp_path: Path, how: str) -> None:
+        path = tmp_path / "of another program.csv"
+        path.write_bytes(LOGS[how])
+        replay = Replay(path, 1000)
+        play(replay)
+        assert (replay.head, replay.logged, replay.error) == (7, 6, None)
+        assert read_all(replay, 0)[:2] == ([1, 2, 3, 5, 6, 7], 1)
+        assert in_python(exported(replay).decode().partition("\n")[2]) == ROWS
+        replay.close()
+
+    @pytest.mark.parametrize("end", ["\n", "\r\n"])
+    def test_what_a_cell_says(self, tmp_path: Path, page: Page, end: str) -> None:
+        path = tmp_path / "cells.csv"
+        lines = [f"{i},{START_NS + i * 10**9},{cell},1" for i, cell in enumerate(CELLS, 1)]
+        path.write_bytes(end.join(["seq,time_ns,x,y", *lines, ""]).encode())
+        recording = Recording(path)
+        for text in (
+            recording.view(0, 10**18, 1000)["lines"],
+            read_all(recording, 0)[2].decode(),
+            exported(recording).decode().partition("\n")[2],
+        ):
+            for rows in (in_python(text), in_page(page, text, 2)):
+                told = {cell: values[0] for cell, (_, _, values) in zip(CELLS, rows, strict=True)}
+                assert told == CELLS
+        for place, (cell, value) in enumerate(CELLS.items(), 1):
+            time_us = (START_NS + place * 10**9) // 1000
+            assert recording.index.bins(time_us, time_us + 1, 10)[0][2] == value, cell
+        recording.close()
+
+    def test_cells_one_by_one(self, tmp_path: Path, page: Page) -> None:
+        # A log in which nothing else is unusual.
+        for number, (cell, value) in enumerate(CELLS.items()):
+            path = tmp_path / f"{number}.csv"
+            path.write_bytes(f"seq,time_ns,x\n1,{START_NS},{cell}\n2,{START_NS + 1000},4\n".encode())
+            recording = Recording(path)
+            for text in (recording.view(0, 10**18, 9)["lines"], read_all(recording, 0)[2].decode()):
+                assert in_page(page, text, 1)[0][2] == [value], cell
+            assert (
+                exported(recording).decode().splitlines()[1].split(",")[2:] != [cell]
+                or value is not None
+                or not cell
+            )
+            assert recording.index.bins(0, 2**60, 60)[0][2:] == [
+                min(4, value) if value is not None else 4, max(4, value or 0)
+            ], cell  # fmt: skip
+            recording.close()
+
+    def test_a_torn_row_is_none_only_where_a_server_writes(self, tmp_path: Path) -> None:
+        text = f"seq,time_ns,x\n1,{START_NS},50.3\n2,{START_NS + 1000},5"
+        for name, head in [("2026-01-01T00-00-00.000000", 1), ("from elsewhere", 2), ("2026-01-01", 2)]:
+            path = tmp_path / f"{name}.csv"
+            path.write_text(text)
+            recording = Recording(path)
+            assert recording.head == head, name
+            recording.close()
+        # And such a file can go on.
+        with path.open("a") as file:
+            file.write(f"1\n3,{START_NS + 2000},6\n")
+        recording = Recording(path)
+        assert [values for _, _, values in in_python(read_all(recording, 0)[2].decode())] == [
+            [50.3],
+            [51.0],
+            [6.0],
+        ]
+        recording.close()
+
+    def test_worst_cells_take_no_more_than_linear_time(self) -> None:
+        for worst in (
+            b"1" * 100_000 + b"x",
+            b"1e" + b"1" * 100_000 + b"x",
+            b" " * 100_000 + b"x",
+            b'"' * 100_000,
+        ):
+            begin = time.perf_counter()
+            plain(b"1,1000," + worst + b"\n")
+            assert time.perf_counter() - begin < 0.5
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page with the reader that the dashboards have."""
+    page = browser.new_page()
+    page.add_script_tag(path=ROOT / "common" / "static" / "bins.js")
+    yield page
+    page.close()
+
+
+def in_csv(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"'
+
+
+def in_python(text: str) -> list[tuple[int, int, list[float | None]]]:
+    """What Python's own reader makes of rows that a page gets."""
+    return [
+        (int(seq), int(time_ns) // 1000, [float(value) if value else None for value in values])
+        for seq, time_ns, *values in csv.reader(io.StringIO(text))
+    ]
+
+
+def in_page(page: Page, text: str, fields: int) -> list[tuple[int, int, list[float | None]]]:
+    """What the page makes of them: of each line by itself, and of all."""
+    ask = """([text, fields]) => {
+      const rows = parseRows(text, fields);
+      const lines = text.split("\\n").filter((line) => line !== "").map(parseLine);
+      const known = (value) => (Number.isNaN(value) ? null : value);
+      return lines.map(({ seq, time, values }, i) => {
+        const isOther = (column, field) => !Object.is(column[i], values[field]);
+        if (rows.times[i] !== time || rows.values.some(isOther))
+          throw new Error(`two readers, two readings: ${text}`);
+        return [seq, time, values.map(known)];
+      });
+    }"""
+    rows = page.evaluate(ask, [text, fields])
+    return [(seq, time_us, values) for seq, time_us, values in rows]
+
+
 class TestOpening:
     def test_names_and_units(self, path: Path) -> None:
         header = 'seq,time_ns,"force, left","the ""big"" one"\n'
@@ -429,7 +716,41 @@ class TestOpening:
             json.dumps(view, allow_nan=False)
         shift = 50
         assert recording.index.bins(0, 2**60, shift)[0][1:] == [9, -2, 1.5, 1, 9]
-        assert read_all(recording, 0)[2].decode() == "".join(lines)
+        assert read_all(recording, 0)[2] == exported(recording).partition(b"\n")[2]
+        assert [line.split(",")[2] for line in read_all(recording, 0)[2].decode().splitlines()] == [
+            "", "", "", "", "", "1.5", "", "-2", "",
+        ]  # fmt: skip
+        recording.close()
+
+    def test_half_a_character_in_the_json_file(self, path: Path) -> None:
+        write_log(path, random_rows(3), units=["\ud800", "m\udfff"], epoch="\udc80")
+        recording = Recording(path)
+        assert recording.fields == {"x": "\ud800", "y": "m\udfff"}
+        assert exported(recording).startswith("\ufeffseq,time_ns,x (?),y (m?)\n".encode())
+        json.dumps(recordings(path.parent)).encode()
+        recording.close()
+
+    @pytest.mark.parametrize(
+        "number", ["9" * 20, "9" * 400, "9" * 5000, "1e400", "-5", "²", "1_0", "", "0x1"]
+    )
+    def test_one_log_does_not_break_the_list(self, path: Path, number: str) -> None:
+        write_log(path.with_name("b.csv"), random_rows(3))
+        for place, line in enumerate([f"{number},1000,1\n", f"1,{number},1\n", f"3,9000,1\n4,{number},1\n"]):
+            path.write_text(f"seq,time_ns,x\n{line}", encoding="utf-8")
+            assert "b" in [entry["run"] for entry in recordings(path.parent)], place
+            json.dumps(recordings(path.parent), allow_nan=False)
+            with suppress(ValueError):
+                Recording(path).close()
+
+    @pytest.mark.parametrize("mark", ["=", "+", "-", "@", "\t=", " =", "\r="])
+    def test_a_spreadsheet_computes_nothing_of_a_header(self, path: Path, mark: str) -> None:
+        names = [f"{mark}cmd()", "y"]
+        path.write_text(f"seq,time_ns,{','.join(map(in_csv, names))}\n1,1000,1,=1+1\n", newline="")
+        path.with_suffix(".json").write_text(json.dumps({"fields": names, "units": ["=2+2", "=V"]}))
+        recording = Recording(path)
+        (header, row) = csv.reader(io.StringIO(exported(recording).decode("utf-8-sig"), newline=""))
+        assert header == ["seq", "time_ns", f"'{mark}cmd() (=2+2)", "y (=V)"]
+        assert row == ["1", "1000", "1", ""]
         recording.close()
 
     @pytest.mark.parametrize(
@@ -441,6 +762,11 @@ class TestOpening:
             ("seq,time_ns,x", "does not begin with"),
             ("seq,time_ns,x,x\n", "the same name"),
             ("seq,time_ns,x\na,b,c\n1,2,3\n", "invalid literal"),
+            ("seq,time_ns,x\n+1,1000,1\n2,2000,3\n", "invalid literal"),
+            ("seq,time_ns,x\n1,1e18,1\n2,2000,3\n", "invalid literal"),
+            ("seq,time_ns,x\r\n1,-1000,1\r\n2,2000,3\r\n", "invalid literal"),
+            ("seq,time_ns,x\n1,1.76723E+18,1\n2,1.76723E+18,3\n", "invalid literal"),
+            ('seq,time_ns,x\n1,1000,"1\n2"\n2,2000,3\n', "has 0 values|invalid literal"),
             ("seq,time_ns,x\n1,1000,3\n2,2000\n3,3000,1\n", "reading 2 has 0 values, not 1"),
             ("seq,time_ns,x\n1,1000,3\n2,2000,1,2\n3,3000,1\n", "reading 2 has 2 values, not 1"),
             (
@@ -607,6 +933,54 @@ class TestReplay:
         assert "cannot be read any more" in capsys.readouterr().out
         replay.close()
 
+    @pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be deleted there")
+    @pytest.mark.parametrize("is_running", [True, False])
+    @pytest.mark.parametrize("how", DISTURBANCES)
+    def test_a_recording_that_somebody_changes_while_it_plays_ends(
+        self, path: Path, capsys: pytest.CaptureFixture[str], how: str, is_running: bool
+    ) -> None:
+        # A long wait between two readings, with more in the file than is read at once.
+        seconds = [i / 1e6 + (3600 if i > 5000 else 0) for i in range(1, 10_001)]
+        write_log(path, [(i, START_NS + int(s * 1e9), [1.0, 2.0]) for i, s in enumerate(seconds, 1)])
+        replay = Replay(path, 1)
+        other = Recording(path)
+
+        async def main() -> None:
+            running = asyncio.Event()
+            running.set()
+            playing = asyncio.create_task(replay.play(running))
+            await asyncio.wait_for(replay.more_than(4999), 10)
+            if not is_running:
+                running.clear()
+                while replay._since is not None:  # noqa: ASYNC110
+                    await asyncio.sleep(0)
+            disturb(path, how)
+            begin = time.monotonic()
+            running.set()
+            if how == "longer":  # nothing of what is played has changed
+                done, _ = await asyncio.wait([playing], timeout=1)
+                assert not done
+                playing.cancel()
+                return
+            await asyncio.wait_for(playing, 10)
+            assert time.monotonic() - begin < 2
+            assert replay.over
+            assert replay.error == (
+                f"ERROR: {path.name} cannot be read any more, because somebody has changed or deleted it; "
+                "the replay ends here"
+            )
+            assert replay.head == 5000, "nothing of another file is taken for a part of it"
+            assert (await replay.piece(0)).text == ""
+            assert replay.view(0, 10**18, 5) == {"width": 0, "lines": ""}
+
+        run(main())
+        if how != "longer":
+            assert capsys.readouterr().out == replay.error + "\n"
+            assert read_all(other, 0) == ([], 10_000, b"")
+            assert other.view(0, 10**18, 5) == {"width": 0, "lines": ""}
+        replay.close()
+        other.close()
+
     @pytest.mark.parametrize("speed", [0, -1, math.nan, math.inf])
     def test_a_speed_that_is_none(self, path: Path, speed: float) -> None:
         write_log(path, random_rows(5))
@@ -768,10 +1142,42 @@ class TestForClients:
         wait_until(lambda: not site.server.all_connections, "all are gone")
 
     def test_a_log_that_has_gone(self, site: Site) -> None:
+        (site.folder / "old.csv").unlink()
+        assert response("/log.csv?run=old&from=1")[0] == 404
+        # The run that is recorded goes on in a new file, which has nothing yet.
         (site.folder / f"{site.live}.csv").unlink()
-        assert response("/log.csv?from=1")[0] == 404
-        _, headers, body = response("/log.csv")
-        assert len(body) < int(headers["Content-Length"]), "cut short"
+        nothing = "\ufeffseq,time_ns,x (V)\n".encode()
+        wait_until(lambda: response("/log.csv")[1]["Content-Length"] == str(len(nothing)), "noticed")
+        assert response("/log.csv")[::2] == (200, nothing)
+        assert response("/log.csv?from=1")[::2] == (200, nothing)
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="no such names there")
+    @pytest.mark.parametrize("name", [
+        "a\r\nSet-Cookie: x=1", "a\nb", "\r", 'say "hi"', "back\\slash", "50 %", "Zürich", "温度", "a;b=c,d",
+        " a ", "\x7f", "=1+1", "%41",
+    ])  # fmt: skip
+    def test_the_name_of_a_download_is_that_of_its_run(self, site: Site, name: str) -> None:
+        path = site.folder / f"{name}.csv"
+        write_log(path, random_rows(3))
+        status, headers, body = response(f"/log.csv?run={quote(name, safe='')}")
+        assert status == 200
+        assert list(headers) == [
+            "Content-Type", "Content-Length", "Content-Disposition", "Cache-Control", "Connection",
+        ]  # fmt: skip
+        disposition = headers["Content-Disposition"]
+        assert disposition.isascii()
+        assert disposition.isprintable()
+        found = re.fullmatch(
+            r"attachment; filename=\"([^\"\\]*)\"(?:; filename\*=UTF-8''([\w.~%-]+))?", disposition
+        )
+        assert (unquote(found[2]) if found[2] else found[1]) == f"{name}.csv"
+        assert body.count(b"\n") == 4
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="names are any bytes there only")
+    def test_a_run_whose_name_is_no_text_is_not_listed(self, site: Site) -> None:
+        write_log(site.folder / "\udcff.csv", random_rows(3))
+        runs = json.loads(response("/runs")[2])
+        assert [run["run"] for run in runs] == ["old", site.live]
 
 
 class TestDownloads:

@@ -34,6 +34,8 @@ from tests.promises import (
     wait_for_drawing,
     wait_for_readings,
 )
+from tests.rows import LOGS, START_NS, disturb
+from tests.rows import ROWS as ROWS_OF_OTHERS
 from tests.support import PORT, Server, Step, close_of, gaps_in, read_log, rows_of, wait_until
 
 # What is drawn, without what makes gaps, likewise.
@@ -52,6 +54,14 @@ BREAKS = """() => {
     else drawn += 1;
   }
   return breaks;
+}"""
+
+# What is drawn of a run of another program, with null for what is no value.
+DRAWN_OF_OTHERS = """(name) => {
+  const [times, ...lines] = window.plots.at(-1).data;
+  const rows = times.map((time, i) => [Math.round(time * 1e6), lines.map((line) => line[i] ?? null)]);
+  const isReading = ([time]) => run.ring.times.subarray(0, run.ring.length).includes(time);
+  return run.run === name && rows.filter(isReading);
 }"""
 
 VIEW = "() => plot.view()"
@@ -588,6 +598,28 @@ class TestStep14(Console, Commands, Programs):
         expect(page.get_by_label("Response")).to_contain_text("ERROR: the recording is over")
         assert "Logging to" not in server.output
 
+    def test_replay_of_a_file_that_somebody_overwrites(
+        self, start_server: Callable[..., Server], step: Step, pages: Pages, tmp_path: Path
+    ) -> None:
+        log = tmp_path / "run.csv"
+        rows = [f"{i},{START_NS + i * 10**8},{i}\n" for i in range(1, 1001)]
+        log.write_text("seq,time_ns,x\n" + "".join(rows))
+        server = start_server("--replay", str(log))
+        page = pages.connect()
+        pages.command(page, "START")
+        wait_for_readings(page, 5)
+        log.write_text("seq,time_ns,x\n" + "".join(rows).replace(",", ",9"))
+        says = (
+            "ERROR: run.csv cannot be read any more, because somebody has changed or deleted it; "
+            "the replay ends here"
+        )
+        expect(page.get_by_role("alert")).to_have_text(says)
+        expect(page.get_by_role("button", name="Start", exact=True)).to_be_enabled()
+        server.wait_for(says)
+        assert page.evaluate(ROWS) == [
+            [(START_NS + i * 10**8) // 1000, i] for i in range(1, count_of(page) + 1)
+        ]
+
     def test_odd_runs(self, start_server: Callable[..., Server], pages: Pages, copied_folder: Path) -> None:
         logs = copied_folder / "logs"
         logs.mkdir()
@@ -626,6 +658,53 @@ class TestStep14(Console, Commands, Programs):
         page.evaluate("() => listRuns()")
         expect(page.get_by_label("Run").locator("option")).to_have_count(4)
         assert page.get_by_label("Run").input_value() == "large values"
+
+    def test_run_of_another_program(
+        self, start_server: Callable[..., Server], pages: Pages, copied_folder: Path
+    ) -> None:
+        logs = copied_folder / "logs"
+        logs.mkdir()
+        for how, data in LOGS.items():
+            (logs / f"{how}.csv").write_bytes(data)
+        start_server(folder=copied_folder)
+        page = pages.connect()
+        wanted = [[time_us, values] for _, time_us, values in ROWS_OF_OTHERS]
+        for how in LOGS:
+            page.get_by_label("Run").select_option(how)
+            expect(page.locator("#count")).to_have_text("6 readings")
+            wait_until(lambda how=how: page.evaluate(DRAWN_OF_OTHERS, how) == wanted, how)
+
+    def test_run_of_many_fields(
+        self, start_server: Callable[..., Server], pages: Pages, copied_folder: Path
+    ) -> None:
+        logs = copied_folder / "logs"
+        logs.mkdir()
+        fields, readings = 1024, 4000
+        with (logs / "spectrometer.csv").open("w") as file:
+            file.write(f"seq,time_ns,{','.join(f'p{i}' for i in range(fields))}\n")
+            for seq in range(1, readings + 1):
+                values = [seq % 10 + i / 1000 for i in range(fields)]
+                file.write(f"{seq},{START_NS + seq * 10**7},{','.join(map(str, values))}\n")
+        (logs / "spectrometer.json").write_text('{"rate": 100}')
+        start_server(folder=copied_folder)
+        page = pages.connect()
+        page.get_by_label("Run").select_option("spectrometer")
+        expect(page.locator("#count")).to_have_text(f"{readings} readings", timeout=60_000)
+        expect(page.locator("#legend button")).to_have_count(fields)
+        # Of all of them there are the extremes, as in the file, in columns that are few.
+        page.wait_for_function("() => plots.at(-1).data[0].length > 10")
+        times, first, *_, last = page.evaluate(
+            "() => plots.at(-1).data.map((line) => line.map((y) => y ?? null))"
+        )
+        assert len(times) < 200
+        assert (min(v for v in first if v is not None), max(v for v in first if v is not None)) == (0, 9)
+        assert max(v for v in last if v is not None) == 9 + 1023 / 1000
+        assert page.evaluate("() => (run.ring.capacity + run.overview.capacity) * run.fields.length") < 10e6
+        # And each reading where the view is short enough.
+        page.evaluate("() => plot.zoom(0.03)")
+        expect(page.locator("#resolution")).to_have_text("Every reading is shown.")
+        page.locator("#legend button").last.press("Enter")
+        expect(page.locator("#legend button").last).to_have_attribute("aria-pressed", "false")
 
     def test_replay_of_what_is_no_log(self, step: Step, tmp_path: Path) -> None:
         (tmp_path / "other.csv").write_text("time,value\n1,2\n")
@@ -719,6 +798,46 @@ class TestStep14(Console, Commands, Programs):
         wait_for_all(late)
         rows = rows_of(server.log)
         assert page.evaluate(ROWS) == rows == late.evaluate(ROWS)
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be deleted there")
+    def test_log_that_somebody_takes_away_is_told_and_goes_on(
+        self, start_server: Callable[..., Server], pages: Pages, copied_folder: Path
+    ) -> None:
+        server = start_server("--rate", "100", folder=copied_folder)
+        page = pages.connect()
+        pages.command(page, "START")
+        wait_for_readings(page, 50)
+        old = server.log
+        disturb(old, "replaced")
+        says = re.compile(
+            f"ERROR: somebody has replaced or changed logs/{re.escape(old.name)}, with [0-9]+ of this run's "
+            "readings; it goes on in a new file"
+        )
+        expect(page.get_by_role("alert")).to_have_text(says)
+        server.wait_for("Logging to ", count=2)
+        wait_for_readings(page, 100)
+        late = pages.connect()
+        expect(late.get_by_role("alert")).to_have_text(says)
+        expect(
+            late.get_by_text(re.compile("^[0-9]+ readings of this run are not in the log any more"))
+        ).to_be_visible()
+        page.get_by_role("button", name="Stop", exact=True).click()
+        expect(page.get_by_role("button", name="Start", exact=True)).to_be_enabled()
+        gone = int(re.search("with ([0-9]+) of this", server.output)[1])
+        rows = read_log(server.logs[-1], begins_late=True)
+        assert rows[0]["seq"] == gone + 1
+
+        # What is gone is not counted as logged; what this page had is still on its screen.
+        def counts(one: Page) -> list[int]:
+            return [
+                int(one.locator(f"#{name}").inner_text().replace(",", "")) for name in ("acquired", "logged")
+            ]
+
+        for one in (page, late):
+            wait_until(lambda one=one: counts(one) == [gone + len(rows), len(rows)], "the counts")
+        wait_until(lambda: count_of(page) == gone + len(rows), "all of the run")
+        wait_until(lambda: count_of(late) == len(rows), "what is left of it")
+        expect(page.get_by_role("alert")).to_have_text(says)
 
     # What the steps before have promised.
 

@@ -125,18 +125,21 @@ function search(column, length, number) {
   return from;
 }
 
-// A line of the log: seq, time_ns, and a value for each field. As a number, time_ns would lose digits.
+// A line of the log, as the server sends it: seq, time_ns, and a value for each field, of which there can be none. As a
+// number, time_ns would lose digits.
 function parseLine(line) {
   const [seq, time, ...values] = line.split(",");
-  return {
-    seq: Number(seq),
-    time: Number(time.slice(0, -3)),
-    values: values.map((value) => (value === "" ? NaN : Number(value))),
-  };
+  return { seq: Number(seq), time: Number(time.trim().slice(0, -3)), values: values.map(parseValue) };
+}
+
+// Number() takes blanks for 0, and what is too large for Infinity. In a log, neither is a value.
+function parseValue(text) {
+  const value = text.trim() === "" ? NaN : Number(text);
+  return Number.isFinite(value) ? value : NaN;
 }
 
 function parseRows(text, fields) {
-  const lines = text.split("\n").filter((line) => line !== "");
+  const lines = text.split("\n").filter((line) => line.trim() !== "");
   const rows = new Rows(fields, lines.length);
   for (const line of lines) {
     const { time, values } = parseLine(line);

@@ -6,6 +6,7 @@
 class History {
   static RING = 2 ** 17; // so many of the latest readings are always there
   static BINS = 4096; // so many bins at most for the whole run
+  static FIELDS = 32; // a run with more fields has fewer of both: memory is no matter of how many there are
 
   // hello: the server's first message, which describes the run.
   constructor(hello = { epoch: null, run: "", live: true, fields: [], units: [], rate: 1, speed: null }) {
@@ -17,21 +18,23 @@ class History {
     this.newest = -Infinity;
     // No line is drawn across so much time without a reading. (Without a sample rate, what is usual decides.)
     this.gap = Math.max(this.rate ? 3 / this.rate : 0, 0.2) * 1e6;
+    const share = History.FIELDS / Math.max(History.FIELDS, this.fields.length);
+    this.ringSize = Math.ceil(share * History.RING);
     // Room for a quarter more, so that the older ones are moved out of the way only now and then.
-    this.ring = new Rows(this.fields.length, 1.25 * History.RING);
-    this.overview = new Bins(this.fields.length, 1, History.BINS);
+    this.ring = new Rows(this.fields.length, Math.ceil(1.25 * this.ringSize));
+    this.overview = new Bins(this.fields.length, 1, Math.ceil(share * History.BINS));
     this.detail = null; // the server's latest answer to a view: { from, to, rows } or { from, to, bins }
   }
 
   // Adds lines of the log. Throws an error if one is missing before them, or among them.
   addLines(text) {
     for (const line of text.split("\n")) {
-      if (line === "") continue; // what follows the end of the last line
+      if (line.trim() === "") continue; // what follows the end of the last line
       const { seq, time, values } = parseLine(line);
       this.account(seq, seq);
       this.received += 1;
       const { ring } = this;
-      if (ring.length === ring.capacity) ring.keep(History.RING);
+      if (ring.length === ring.capacity) ring.keep(this.ringSize);
       ring.add(time, values);
       this.overview.addRows(ring, ring.length - 1, ring.length);
       this.oldest = Math.min(this.oldest, time);
@@ -86,7 +89,7 @@ class History {
   wants(from, to, pixels) {
     const half = (to - from) / 2;
     const width = binWidth(from, to, pixels);
-    const sure = Math.min(this.ringStart(History.RING), this.newest);
+    const sure = Math.min(this.ringStart(this.ringSize), this.newest);
     if (from >= sure || to < this.oldest) return null;
     // Half a view more on either side, and asked for again when half of that is used up: so panning is smooth.
     const near = { from: Math.max(from - half / 2, this.oldest), to: Math.min(to + half / 2, sure) };

@@ -6,6 +6,7 @@ function createHistoryPlot(figure, fields, run, onDraw) {
   const names = [...fields.keys()];
   const units = [...new Set(fields.values())].join(", ");
   let frame = 0;
+  let drawn = 0;
 
   // The view is `span` microseconds long; Infinity is the whole run. It ends at the time `right`; null is the newest
   // reading, which it then follows.
@@ -101,18 +102,26 @@ function createHistoryPlot(figure, fields, run, onDraw) {
     if (wasFollowing) follow();
   }
 
-  // However much arrives before the screen is drawn next, the plot is drawn once.
+  // However much arrives before the screen is drawn next, the plot is drawn once. A thousand lines are drawn twice
+  // a second, which leaves the page the time for everything else.
   function draw() {
-    frame ||= requestAnimationFrame(() => {
+    frame ||= requestAnimationFrame(function drawNow(now) {
+      if (now - drawn < names.length / 2) {
+        frame = requestAnimationFrame(drawNow);
+        return;
+      }
+      drawn = now;
       frame = 0;
       const { from, to } = view();
-      const pixels = Math.max(1, Math.min(2048, Math.floor(plot.bbox.width)));
+      // Of many fields, each is drawn with fewer points, and as a hairline, or a thousand of them would take seconds.
+      const most = Math.floor(2 ** 16 / Math.max(32, names.length));
+      const pixels = Math.max(1, Math.min(most, Math.floor(plot.bbox.width)));
       const { data, width } = run.columns(from, to, pixels);
       // With a point or more to a pixel, a line is mostly upright strokes: hairlines show it as well, and are drawn
       // three times as fast. When readings are far apart, each is a point of its own.
       plot.series.slice(1).forEach((series, index) => {
         const points = data[index + 1].filter((value) => value != null).length;
-        series.width = points > plot.bbox.width ? 1 / devicePixelRatio : 1.5;
+        series.width = points > plot.bbox.width || names.length > 32 ? 1 / devicePixelRatio : 1.5;
         series.points.show = () => width === 0 && points * 12 * devicePixelRatio < plot.bbox.width;
       });
       plot.setData(data);

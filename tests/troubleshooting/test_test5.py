@@ -2,6 +2,7 @@
 
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.copies import Copy
 from tests.readme import Trouble
-from tests.support import PORT, Server, raw_connection, reset, wait_until
+from tests.support import PORT, Server, raw_connection, read_log, reset, wait_until
 from tests.troubleshooting import trouble
 
 # A thread beside the event loop, which waits for the test before it calls something.
@@ -201,3 +202,27 @@ class TestTroubles:
         else:
             server.wait_for("RuntimeError")
             entry.seen_in(server.output)
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="nobody can delete a file that is open there")
+    @trouble("`ERROR: somebody has deleted or changed")
+    def test_log_that_somebody_saves(self, copy: Copy, entry: Trouble) -> None:
+        server = copy.start("--rate", "100")
+        with copy.step.connect("control") as control:
+            copy.step.ask(control, "START")
+            server.wait_for("Logging to")
+            wait_until(lambda: server.log.read_text().count("\n") > 5, "some rows")
+            log = server.log
+            log.write_bytes(log.read_bytes().replace(b"\n", b"\r\n"))  # as an editor does
+            entry.seen_in(control.recv(timeout=10), **{"2026-11-21T03-49-40.464260.csv": log.name})
+            entry.seen_in(server.output, **{"2026-11-21T03-49-40.464260.csv": log.name})
+            server.wait_for("Logging to", count=2)
+            # A copy can be saved by whoever likes to.
+            newest = server.logs[-1]
+            other = newest.with_name("copy.csv")
+            other.write_bytes(newest.read_bytes())
+            other.unlink()
+            copy.step.ask(control, "STOP")
+        server.stop()
+        first = int(newest.read_text().splitlines()[1].split(",")[0])
+        assert read_log(newest, begins_late=True)[0]["seq"] == first > 5
+        assert server.output.count("ERROR") == 1
