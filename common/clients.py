@@ -4,6 +4,8 @@ from collections.abc import Collection
 
 from websockets.asyncio.server import ServerConnection, broadcast
 
+from common.console import say
+
 # How many bytes may wait for one client before it is cut off. Give the same to serve() as its write_limit:
 # above that limit the library's keepalive waits for the slow client, and so never finds it dead.
 MAX_BACKLOG = 2**20
@@ -18,5 +20,5 @@ def send_to_all(connections: Collection[ServerConnection], message: str) -> None
     broadcast(connections, message)
     for connection in connections:
         if connection.transport.get_write_buffer_size() > MAX_BACKLOG:
-            print("Cut off a client that does not read what it is sent")
+            say("Cut off a client that does not read what it is sent")
             connection.transport.abort()
