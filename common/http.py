@@ -15,20 +15,21 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from common.clients import STALLED, CarefulConnection
+
 # The lines that announce a body, the one that asks for a WebSocket, and how long a request may be before
 # the library has to judge it.
 BODY_HEADERS = re.compile(rb"\r\n(?:content-length|transfer-encoding):[^\r\n]*", re.IGNORECASE)
 UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*websocket", re.IGNORECASE)
 MAX_REQUEST = 2**16
-# How long a request may take to arrive, and how long a client may take nothing of a response, in seconds.
+# How long a request may take to arrive, in seconds.
 PATIENCE = 10
-STALLED = 30
 # How much of a response the system may hold for a client, in bytes. With more, and a slow client, half a
 # minute could pass in which none of it seems to be taken.
 SEND_BUFFER = 2**18
 
 
-class HttpConnection(ServerConnection):
+class HttpConnection(CarefulConnection):
     """A connection that lets `process_request` answer every request, with a body or without.
 
     The library itself hangs up on requests with a body (`websockets.http11.Request.parse`), and takes what

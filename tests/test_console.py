@@ -21,8 +21,9 @@ from tests.support import Step, close_of, wait_until
 
 WITH_RUN = STEPS[STEPS.index("test3") :]
 
-if sys.platform == "win32":
-    pytest.skip("the consoles here are those of other systems", allow_module_level=True)
+not_on_windows = pytest.mark.skipif(
+    sys.platform == "win32", reason="the consoles and the signals here are those of other systems"
+)
 
 
 def unread() -> tuple[int, list[int]]:
@@ -131,6 +132,7 @@ def use(step: Step, client: object) -> None:
         assert step.ask(client, "START").startswith("OK: started")
 
 
+@not_on_windows
 @pytest.mark.parametrize(
     ("name", "console"),
     [
@@ -234,6 +236,7 @@ print("Größe ▀▄█ \\ud800")
     assert program.returncode == 0
 
 
+@not_on_windows
 @pytest.mark.parametrize("console", [*CONSOLES, unread], ids=lambda console: console.__name__)
 def test_end_of_a_program_of_ones_own(console: Callable[[], tuple[int, list[int]]]) -> None:
     """One that has said something beside its own output, and ends by itself."""
@@ -250,6 +253,7 @@ def test_end_of_a_program_of_ones_own(console: Callable[[], tuple[int, list[int]
         os.close(number)
 
 
+@not_on_windows
 def test_program_of_ones_own_keeps_its_output() -> None:
     """What a program prints that is no server is its own; what is said beside it waits for nothing."""
     code = """
@@ -284,6 +288,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
+@not_on_windows
 @pytest.mark.parametrize("name", ["test3", "test11", "test14"])
 def test_terminal_that_is_closed_ends_the_server(name: str) -> None:
     step = Step(name)
@@ -310,6 +315,7 @@ def test_terminal_that_is_closed_ends_the_server(name: str) -> None:
         server.wait()
 
 
+@not_on_windows
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
 @pytest.mark.parametrize("name", ["test3", "test11"])
 def test_what_is_ignored_from_the_start_stays_so(name: str, number: str) -> None:
@@ -324,6 +330,7 @@ def test_what_is_ignored_from_the_start_stays_so(name: str, number: str) -> None
         assert server.wait(10) == 0
 
 
+@not_on_windows
 def test_closed_terminal_ends_the_program_of_a_sensor(tmp_path: Path) -> None:
     program = "import time\nwhile True: print(1.5, flush=True); time.sleep(0.1)"
     (tmp_path / "prog.py").write_text(program)
