@@ -57,6 +57,10 @@ class CarefulConnection(ServerConnection):
         if self.answers > MAX_BACKLOG:
             cut_off(self)
 
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        # A frame that closes has room for so many bytes; with more, the library raises an error.
+        await super().close(code, reason.encode(errors="replace")[:123].decode(errors="ignore"))
+
     def send_data(self) -> None:
         # All at once: from Python 3.12 on, each write takes as long as there are others that still wait.
         if len(writes := self.protocol.data_to_send()) > 1:
