@@ -78,7 +78,7 @@ class Console(io.TextIOBase):
                 self._is_writing = True
             lines = text.count("\n") + left_out
             if left_out:
-                text += f"… {left_out} lines of console output were left out\n"
+                text += f"… {left_out:,} lines of console output were left out\n"
             try:
                 self._write_out(text)
             except (OSError, ValueError):

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from common.console import MAX_WAITING, Console
+from common.console import Console
 from tests.steps import STEPS
 from tests.support import Step, close_of, wait_until
 
@@ -160,6 +160,10 @@ def test_server_goes_on_and_ends_well(name: str, console: Callable[[], tuple[int
             (step.folder / "logs").rmdir()
 
 
+# How much may wait here, in characters: enough to see it, and soon written.
+LIMIT = 5000
+
+
 class Slow:
     """What a console shows that takes nothing until it is let."""
 
@@ -169,17 +173,20 @@ class Slow:
         self.fails = False
 
     def __call__(self, text: str) -> None:
-        assert self.takes.wait(10)
+        assert self.takes.wait(60)
         if self.fails:
             raise OSError(errno.ENOSPC, "No space left on device")
         self.shown += text
 
 
-def test_what_does_not_fit_is_left_out_in_whole_lines_and_that_is_said() -> None:
+def test_what_does_not_fit_is_left_out_in_whole_lines_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("common.console.MAX_WAITING", LIMIT)
     slow = Slow()
     console = Console(slow)
     begun = time.monotonic()
-    for i in range(MAX_WAITING):
+    for i in range(LIMIT):
         print("line", i, file=console, flush=True)
     assert time.monotonic() - begun < 5
     assert not console.drain(0.01)
@@ -189,19 +196,20 @@ def test_what_does_not_fit_is_left_out_in_whole_lines_and_that_is_said() -> None
     assert console.drain(10)
     *lines, left_out, last = slow.shown.splitlines()
     assert lines == [f"line {i}" for i in range(len(lines))]
-    assert len(slow.shown) < 3 * MAX_WAITING
-    assert left_out == f"… {MAX_WAITING - len(lines)} lines of console output were left out"
+    assert len(slow.shown) < 3 * LIMIT
+    assert left_out == f"… {LIMIT - len(lines):,} lines of console output were left out"
     assert last == "and on"
 
 
-def test_one_line_without_an_end_does_not_fill_the_memory() -> None:
+def test_one_line_without_an_end_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("common.console.MAX_WAITING", LIMIT)
     slow = Slow()
     console = Console(slow)
-    for _ in range(5 * MAX_WAITING):
+    for _ in range(5 * LIMIT):
         print(".", end="", file=console)
     slow.takes.set()
     assert console.drain(10)
-    assert len(slow.shown) < 4 * MAX_WAITING
+    assert len(slow.shown) < 4 * LIMIT
 
 
 def test_disk_that_has_room_again() -> None:
