@@ -1,12 +1,18 @@
-"""Sending to many clients at once: what test5 shows in full."""
+"""Clients that do not read what they are sent: what test5 shows in full, and what it leaves out."""
 
+import asyncio
 from collections.abc import Collection
 
 from websockets.asyncio.server import ServerConnection, broadcast
 
+from common.console import say
+
 # How many bytes may wait for one client before it is cut off. Give the same to serve() as its write_limit:
 # above that limit the library's keepalive waits for the slow client, and so never finds it dead.
 MAX_BACKLOG = 2**20
+
+# How long a client for which more than that waits may take nothing of it, in seconds.
+STALLED = 30
 
 
 def send_to_all(connections: Collection[ServerConnection], message: str) -> None:
@@ -18,5 +24,66 @@ def send_to_all(connections: Collection[ServerConnection], message: str) -> None
     broadcast(connections, message)
     for connection in connections:
         if connection.transport.get_write_buffer_size() > MAX_BACKLOG:
-            print("Cut off a client that does not read what it is sent")
-            connection.transport.abort()
+            cut_off(connection)
+
+
+def cut_off(connection: ServerConnection) -> None:
+    """End a connection at once, without a goodbye, which could not be sent."""
+    say("Cut off a client that does not read what it is sent")
+    connection.transport.abort()
+
+
+class CarefulConnection(ServerConnection):
+    """A connection that is cut off, too, where it is not `send_to_all` that sends what nobody reads.
+
+    The library answers each ping by itself, whether or not the answers before it have been taken. And a
+    handler that waits until its own answer can be sent would wait for ever.
+    """
+
+    answers = 0  # of the bytes that wait for the client, at most so many are the library's answers
+    timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        # How much is taken in at a time, in bytes. All else waits meanwhile, and asyncio's 256 KiB hold pings
+        # for half a second.
+        transport.max_size = 2**12
+
+    def data_received(self, data: bytes) -> None:
+        before = self.transport.get_write_buffer_size()
+        super().data_received(data)
+        added = self.transport.get_write_buffer_size() - before
+        self.answers = min(self.answers, before) + max(0, added)
+        if self.answers > MAX_BACKLOG:
+            cut_off(self)
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        # A frame that closes has room for so many bytes; with more, the library raises an error.
+        await super().close(code, reason.encode(errors="replace")[:123].decode(errors="ignore"))
+
+    def send_data(self) -> None:
+        # All at once: from Python 3.12 on, each write takes as long as there are others that still wait.
+        if len(writes := self.protocol.data_to_send()) > 1:
+            end = [b""] if b"" in writes else []
+            writes = [b"".join(writes), *end]
+        self.protocol.writes = writes
+        super().send_data()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._look_again(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.timer.cancel()
+
+    def _look_again(self, size: int) -> None:
+        self.timer = self.loop.call_later(STALLED, self._look, size)
+
+    def _look(self, size: int) -> None:
+        """Cut off the client, if it has taken nothing since as many bytes waited for it."""
+        if self.paused and not self.transport.is_closing():
+            if (left := self.transport.get_write_buffer_size()) >= size:
+                cut_off(self)
+            else:
+                self._look_again(left)

@@ -30,6 +30,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
+from unicodedata import category
 
 from common.factory import seconds
 from common.lines import RESERVED, Garbled, parse_fields
@@ -70,9 +71,11 @@ class GeneratorSensor:
         if not fields or not isinstance(fields, dict):
             raise ValueError("a sensor needs fields, a dict from each name to its unit")
         for text in (*fields, *fields.values()):
-            if not isinstance(text, str) or len(text.splitlines()) > 1:
+            # They go to terminals, which obey control characters, and into the header of the log.
+            if not isinstance(text, str) or any(category(c)[0] == "C" or c in "\u2028\u2029" for c in text):
                 raise ValueError(
-                    f"the names and units of fields have to be text of one line, not {text!r:.60}"
+                    "the names and units of fields have to be text of one line without control characters, "
+                    f"not {_shown(text)}"
                 )
         if rate is not None and not (isinstance(rate, int | float) and 0 < rate < math.inf):
             raise ValueError(f"a sensor's rate has to be a number of readings a second, not {rate!r:.60}")
@@ -274,13 +277,13 @@ def explain(error: BaseException) -> str:
     if isinstance(error, SensorError):
         return _one_line(error)
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror} ({error.filename})" if error.filename else error.strerror
+        return _one_line(f"{error.strerror} ({error.filename})" if error.filename else error.strerror)
     place = traceback.extract_tb(error.__traceback__)[-1:]
     where = f" ({Path(place[0].filename).name}, line {place[0].lineno})" if place else ""
     return f"{type(error).__name__}: {_one_line(error)}{where}"
 
 
-def _one_line(error: BaseException) -> str:
+def _one_line(error: BaseException | str) -> str:
     """Return what an error says, short, and with nothing in it that a terminal would obey."""
     try:
         text = " ".join(str(error)[:1000].split())
@@ -360,23 +363,35 @@ def _arguments(command: str) -> list[str]:
 
 
 def _defined_in(path: Path) -> Any:
-    """Return the one sensor in a Python file: a generator function with @sensor, or a class."""
+    """Return the one sensor in a Python file: a generator function with @sensor, or a class.
+
+    The file is run as Python runs a program: its folder comes first where modules are looked for, so it finds
+    what is beside it, and it is a module that others find. What it guards with `__name__ == "__main__"` is
+    left out. Its own name is not used, which may be that of another module.
+    """
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    path = path.resolve()
+    if str(path.parent) not in sys.path[:1]:
+        sys.path.insert(0, str(path.parent))
+    spec = importlib.util.spec_from_file_location("own_sensor", path)
+    module = sys.modules["own_sensor"] = importlib.util.module_from_spec(spec)
     try:
-        spec = importlib.util.spec_from_file_location("own_sensor", path)
-        module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-    except FileNotFoundError as error:
-        raise ValueError(f"there is no file {error.filename}") from None
-    except (Exception, SystemExit) as error:
-        raise ValueError(f"{path} cannot be run: {explain(error)}") from None
+    except KeyboardInterrupt:
+        raise  # it is somebody who has lost patience
+    except BaseException as error:
+        del sys.modules["own_sensor"]
+        raise ValueError(f"{path.name} cannot be run: {explain(error)}") from None
+    things = {id(thing): thing for thing in vars(module).values()}.values()  # each once, whatever its names
     found = [
         thing
-        for thing in vars(module).values()
+        for thing in things
         if isinstance(thing, GeneratorSensor)
         or (inspect.isclass(thing) and thing.__module__ == "own_sensor" and hasattr(thing, "read"))
     ]
     if len(found) != 1:
-        raise ValueError(f"{path} defines {len(found)} sensors; it has to be one, with @sensor")
+        raise ValueError(f"{path.name} defines {len(found)} sensors; it has to be one, with @sensor")
     return found[0]
 
 

@@ -35,6 +35,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from common.clients import MAX_BACKLOG, send_to_all
+from common.console import say
 from common.http import TYPES, HttpConnection, answer, client_address, static_files
 from common.network import announce
 from common.running import expect_hang_ups, run
@@ -451,7 +452,7 @@ class EventServer:
 
     def _print(self, text: str) -> None:
         if self._prints:
-            print(text)
+            say(text)
 
 
 def _bind(func: Callback, args: tuple, kwargs: dict) -> Callable[..., Any]:
@@ -489,7 +490,7 @@ async def _attempt(about: str, callback: Callable[..., Any], *event: Event) -> s
         # The traceback begins in this module, which called the callback.
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
         lines = " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
-        print(f"{callback.__name__}(), {what} ({lines})")
+        say(f"{callback.__name__}(), {what} ({lines})")
         return what
     return None
 

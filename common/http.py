@@ -18,14 +18,16 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from common.clients import STALLED, CarefulConnection
+from common.console import say
+
 # The lines that announce a body, the one that asks for a WebSocket, and how long a request may be before
 # the library has to judge it.
 BODY_HEADERS = re.compile(rb"\r\n(?:content-length|transfer-encoding):[^\r\n]*", re.IGNORECASE)
 UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*websocket", re.IGNORECASE)
 MAX_REQUEST = 2**16
-# How long a request may take to arrive, and how long a client may take nothing of a response, in seconds.
+# How long a request may take to arrive, in seconds.
 PATIENCE = 10
-STALLED = 30
 # How much of a response the system may hold for a client, in bytes. With more, and a slow client, half a
 # minute could pass in which none of it seems to be taken.
 SEND_BUFFER = 2**18
@@ -41,7 +43,7 @@ UNRESERVED = re.compile(rb"%(2[DE]|3\d|[46][1-9A-F]|[57][\dA]|5F|7E)", re.IGNORE
 NOT_ASCII = re.compile(rb"[\x80-\xff]")
 
 
-class HttpConnection(ServerConnection):
+class HttpConnection(CarefulConnection):
     """A connection that lets `process_request` answer every request, with a body or without.
 
     The library itself hangs up on requests with a body (`websockets.http11.Request.parse`), and takes what
@@ -71,9 +73,9 @@ class HttpConnection(ServerConnection):
     def _hang_up(self, line: bytes) -> None:
         """Hang up on a client that sends no HTTP, instead of waiting for the rest of it."""
         if line.startswith(b"\x16"):  # how TLS begins
-            print("Hung up on a client that speaks TLS: open http:// here, not https://")
+            say("Hung up on a client that speaks TLS: open http:// here, not https://")
         else:
-            print(f"Hung up on a client that does not speak HTTP: it sent {line[:40]!r}")
+            say(f"Hung up on a client that does not speak HTTP: it sent {line[:40]!r}")
         self.request_bytes, self.is_websocket = None, False
         self.transport.close()
 
@@ -282,14 +284,9 @@ async def download(
     """
     transport = connection.transport
     head = (
-        f"HTTP/1.1 200 OK
-Date: {formatdate(usegmt=True)}
-"
-        f"Content-Type: {content_type}
-Content-Length: {size}
-"
-        f"Content-Disposition: {attachment(name)}
-"
+        f"HTTP/1.1 200 OK\r\nDate: {formatdate(usegmt=True)}\r\n"
+        f"Content-Type: {content_type}\r\nContent-Length: {size}\r\n"
+        f"Content-Disposition: {attachment(name)}\r\n"
         "Cache-Control: no-store\r\nConnection: close\r\n\r\n"
     )
     transport.write(head.encode())

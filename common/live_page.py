@@ -34,6 +34,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from common.console import drain, say
 from common.events import MAX_MESSAGE, Client, Data, Event, EventServer, last_line
 from common.network import announce, page_address
 
@@ -145,6 +146,7 @@ class LivePage:
         server.on_message("shown", self._on_shown)
         server.every(1 / UPDATES, self._send)
         announce(server, serves_page=True)
+        drain()  # before whatever the program itself prints
         atexit.register(self._close_at_exit)
         _watch_uncaught()
         self._process = os.getpid()
@@ -258,7 +260,7 @@ class LivePage:
             self._values[id] = latest
             if latest.problem and id not in self._told:
                 self._told.add(id)
-                print(f"The value for the id {id!r} {latest.problem}")
+                say(f"The value for the id {id!r} {latest.problem}")
         if ended and not self._final:
             self._version += 1
             self._final = ended
@@ -289,13 +291,13 @@ class LivePage:
                 self._delivered.set()
 
     def _on_connect(self, e: Event) -> None:
-        print(f"Hello, client ({e.client.address})")
+        say(f"Hello, client ({e.client.address})")
         self._came.set()
         self._pages[e.client] = _Page()
         self._send()
 
     def _on_disconnect(self, e: Event) -> None:
-        print(f"Bye, client ({e.client.address})")
+        say(f"Bye, client ({e.client.address})")
         del self._pages[e.client]
         self._check_delivered()
 
@@ -311,12 +313,12 @@ class LivePage:
         for id in unknown:
             if isinstance(id, str) and id in self._values and id not in self._unknown:
                 self._unknown.add(id)
-                print(f"The page has no element with the id {id!r}")
+                say(f"The page has no element with the id {id!r}")
         for id, why in refused.items():
             if isinstance(why, str) and id in self._values and id not in self._told:
                 self._told.add(id)
                 why = "".join(char for char in why[:200] if char.isprintable())
-                print(f"The element with the id {id!r} {why}")
+                say(f"The element with the id {id!r} {why}")
         self._check_delivered()
 
     def _open_browser(self) -> None:
@@ -328,7 +330,7 @@ class LivePage:
         )
         self._opened = screen and webbrowser.open(page_address(self._server.host, self._server.port))
         if not self._opened:
-            print("There is no browser on this machine; open the address on another")
+            say("There is no browser on this machine; open the address on another")
 
 
 class _Value:

@@ -1,5 +1,6 @@
 """The addresses of this machine, and how to tell them to the reader."""
 
+import io
 import ipaddress
 import socket
 import sys
@@ -7,6 +8,8 @@ from typing import Protocol
 
 import psutil
 import segno
+
+from common.console import say
 
 
 class Address(Protocol):
@@ -80,11 +83,11 @@ def announce(options: Address, *, serves_page: bool = False) -> None:
     here, others = options.host or "localhost", []
     if options.host is None:
         others = lan_addresses()
-        print(f"Listening on port {port} of every network interface (Ctrl-C stops)")
+        lines = [f"Listening on port {port} of every network interface (Ctrl-C stops)"]
     else:
         if not here.startswith(("localhost", "127.", "::1")):
             others = [here]
-        print(f"Listening on {here}, port {port} (Ctrl-C stops)")
+        lines = [f"Listening on {here}, port {port} (Ctrl-C stops)"]
 
     def shown(host: str) -> str:
         if serves_page:
@@ -93,12 +96,14 @@ def announce(options: Address, *, serves_page: bool = False) -> None:
         return host if port == 5678 else f"{host}:{port}"
 
     what = "open" if serves_page else "server address"
-    print(f"  On this device, {what}: {shown(here)}")
+    lines.append(f"  On this device, {what}: {shown(here)}")
     for address in others:
-        print(f"  On other devices, {what}: {shown(address)}")
+        lines.append(f"  On other devices, {what}: {shown(address)}")
     if options.host is None and not others:
-        print("  This machine has no network now; other devices cannot connect")
+        lines.append("  This machine has no network now; other devices cannot connect")
     if serves_page and others and _can_print("▀▄█"):
         # Half blocks draw two modules a character; error correction "l" keeps the code small.
-        segno.make(shown(others[0]), error="l", micro=False).terminal(out=sys.stdout, compact=True)
-    sys.stdout.flush()
+        code = io.StringIO()
+        segno.make(shown(others[0]), error="l", micro=False).terminal(out=code, compact=True)
+        lines.append(code.getvalue().removesuffix("\n"))
+    say("\n".join(lines))

@@ -6,12 +6,12 @@ import errno
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Coroutine
 from typing import Any
 
+from common.console import drain, free_from_console, say
 from common.network import Address
 
 # How long the connections may take to say goodbye, in seconds.
@@ -19,11 +19,13 @@ GRACE = 4.0
 
 
 def run(main: Coroutine[Any, Any, None], options: Address) -> None:
-    """Run the coroutine `main` until it ends, Ctrl-C is pressed, or SIGTERM arrives.
+    """Run the coroutine `main` until it ends, Ctrl-C is pressed, SIGTERM arrives, or the terminal is closed.
 
     Stopping cancels it, which lets the server close its connections. A client that takes no part in that (its
     buffers are full and it reads nothing, so even the goodbye cannot be sent) is cut off after `GRACE`
     seconds, or when Ctrl-C is pressed again; the exit status is 0 all the same.
+
+    What the program prints from now on waits for no console, and does not fail where there is none any more.
 
     Args:
         main: the server, as in `run(main(), options)`.
@@ -32,9 +34,7 @@ def run(main: Coroutine[Any, Any, None], options: Address) -> None:
     Raises:
         SystemExit: with a message, if the server cannot listen where the options say.
     """
-    # A terminal that cannot show a character gets a question mark, not an exception.
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="replace")
+    free_from_console()
     try:
         asyncio.run(_run_until_stopped(main))
     except KeyboardInterrupt:
@@ -66,10 +66,10 @@ def expect_hang_ups() -> None:
 
 
 def end_on_signals() -> None:
-    """Let Ctrl-C and SIGTERM end a program that has no event loop: quietly, and with exit status 0.
+    """Let Ctrl-C, SIGTERM and the end of the terminal end a program that has no event loop, quietly.
 
-    They raise `SystemExit` where the program is, so `with` and `finally` do their work. To be called once, in
-    the main thread, before anything else.
+    They raise `SystemExit` where the program is, so `with` and `finally` do their work, and the exit status
+    is 0. To be called once, in the main thread, before anything else.
     """
     stopping = None  # since when, by time.monotonic()
 
@@ -85,7 +85,9 @@ def end_on_signals() -> None:
         for number in _signals():
             signal.signal(number, signal.SIG_IGN)  # one more Ctrl-C changes nothing now
         if stopping is not None:
-            print("Stopped", flush=True)
+            say("Stopped")
+            if not drain():
+                os._exit(0)  # the console takes nothing, and to flush it would wait for ever
 
     # What is registered first is done last, so all that closes itself at the end has been closed by then.
     atexit.register(leave)
@@ -94,9 +96,14 @@ def end_on_signals() -> None:
 
 
 def _signals() -> list[int]:
-    """Return the signals that ask to stop. Windows has Ctrl-Break besides Ctrl-C."""
-    names = ("SIGINT", "SIGTERM", "SIGBREAK")
-    return [getattr(signal, name) for name in names if hasattr(signal, name)]
+    """Return the signals that ask to stop, and are not ignored already.
+
+    SIGHUP comes when the terminal is closed; Windows has Ctrl-Break instead. What `nohup`, or a shell that
+    starts a program with `&` in a script, has asked to be ignored stays so.
+    """
+    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    return [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
 
 
 async def _run_until_stopped(main: Coroutine[Any, Any, None]) -> None:
@@ -126,7 +133,8 @@ async def _run_until_stopped(main: Coroutine[Any, Any, None]) -> None:
 
 
 def _leave() -> None:
-    print("Stopped; clients that did not answer were cut off", flush=True)
+    print("Stopped; clients that did not answer were cut off")
+    drain()
     os._exit(0)
 
 

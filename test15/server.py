@@ -63,9 +63,9 @@ async def acquire():
             else:
                 await read_in_thread(readings)
             reason = "its readings have ended"
-        except (Exception, SystemExit, asyncio.CancelledError) as error:
+        except BaseException as error:  # a driver may raise KeyboardInterrupt, too
             if asyncio.current_task().cancelling():
-                raise  # the server stops
+                raise asyncio.CancelledError from None  # the server stops
             reason = explain(error)
         tell("failed", reason)
         heard = math.inf  # that it is silent until it is tried again is no news

@@ -15,6 +15,7 @@ from pathlib import Path
 from websockets.asyncio.server import broadcast, serve
 from websockets.exceptions import ConnectionClosed
 
+from common.clients import CarefulConnection
 from common.network import announce
 from common.options import parse_options
 from common.running import run
@@ -163,13 +164,15 @@ def obey(role, command):
 
 
 async def main():
-    # Compression would take more time than it saves on messages this short. The library's own limit on
-    # waiting bytes is raised to ours, because above it even its keepalive waits for the slow client. And at
-    # the end, a client that does not answer is waited for two seconds, not ten.
+    # The library answers pings by itself; one who sends many and reads no answer is cut off by the
+    # CarefulConnection. Compression would take more time than it saves on messages this short. The library's
+    # own limit on waiting bytes is raised to ours, because above it even its keepalive waits for the slow
+    # client. And at the end, a client that does not answer is waited for two seconds, not ten.
     server = await serve(
         handler,
         options.host,
         options.port,
+        create_connection=CarefulConnection,
         compression=None,
         write_limit=MAX_BACKLOG,
         close_timeout=2,

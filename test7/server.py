@@ -10,7 +10,7 @@ from pathlib import Path
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
-from common.clients import MAX_BACKLOG, send_to_all
+from common.clients import MAX_BACKLOG, CarefulConnection, send_to_all
 from common.log import Log
 from common.network import announce
 from common.options import parse_options
@@ -88,6 +88,7 @@ async def main():
         handler,
         options.host,
         options.port,
+        create_connection=CarefulConnection,
         compression=None,
         write_limit=MAX_BACKLOG,
         close_timeout=2,

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -52,6 +53,9 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Started with `&` in a script, these tests ignore Ctrl-C, and so would every server that they start.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if "PYTEST_XDIST_WORKER" in os.environ and can_isolate():
         clone_newnet = 0x40000000  # a new network namespace, see unshare(2)
         if ctypes.CDLL(None, use_errno=True).unshare(clone_newnet) != 0:

@@ -20,6 +20,7 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 
 from common.clients import MAX_BACKLOG, send_to_all
+from common.console import drain
 from common.log import MAX_UNWRITTEN, Log
 from common.network import announce, lan_addresses, page_address
 from common.sampling import readings
@@ -87,6 +88,7 @@ def test_terminal_that_cannot_show_a_qr_code(monkeypatch: pytest.MonkeyPatch) ->
         output = io.BytesIO()
         monkeypatch.setattr("sys.stdout", io.TextIOWrapper(output, encoding=encoding))
         announce(SimpleNamespace(host=None, port=5678), serves_page=True)
+        assert drain()
         assert b"http://192.168.1.20:5678/" in output.getvalue()
         assert ("█".encode() in output.getvalue()) == codes
 

@@ -462,9 +462,20 @@ class TestOwnSensors:
         for fields in ({}, ["a"]):
             with pytest.raises(ValueError, match="needs fields"):
                 sensor(fields=fields)(lambda: iter([]))
-        for fields in ({"a\nb": "V"}, {1: "V"}, {"a": None}):
+        strange = ["a\nb", "a\u2028b", "\x1b[31mred", "\x9b2J", "\x07", "\u202eback", "\ud800", "\u200b"]
+        for fields in (
+            *[{"a": text} for text in strange],
+            *[{text: "V"} for text in strange],
+            {1: ""},
+            {"a": 0},
+        ):
             with pytest.raises(ValueError, match="text of one line"):
                 sensor(fields=fields)(lambda: iter([]))
+
+        def generator() -> Iterator[list[int]]:
+            yield [1, 2, 3]
+
+        sensor(fields={"ü²": "µg/m³", "Größe": "m\u202fs\u207b¹", "温度": "°C"})(generator)
         for rate in (0, -1, "20", math.nan, math.inf):
             with pytest.raises(ValueError, match="rate has to be"):
                 sensor(fields={"a": "V"}, rate=rate)(lambda: iter([]))
@@ -682,3 +693,58 @@ class TestOpenSensor:
         path.write_text("def (\n")
         with pytest.raises(ValueError, match="cannot be run: SyntaxError"):
             open_sensor(str(path), 20)
+
+    @pytest.mark.parametrize("name", ["my_sensor.py", "random.py", "drivers.py", "common.py", "my sensor.py"])
+    def test_file_of_ones_own_is_run_as_python_runs_it(
+        self, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("sys.path", sys.path.copy())
+        modules = sys.modules.copy()
+        (tmp_path / "beside_it.py").write_text("def measure(): return 21.5, 1013.0\n")
+        (tmp_path / name).write_text(
+            "from __future__ import annotations\n"
+            "import pickle, random\n"
+            "from dataclasses import dataclass\n"
+            "from beside_it import measure\n"
+            "from common.drivers import sensor\n"
+            "@dataclass\nclass Config:\n    pin: int = 4\n"
+            "config = pickle.loads(pickle.dumps(Config()))\n"
+            "random.random()\n"
+            "@sensor(fields={'t': '°C', 'p': 'hPa', 'pin': ''})\n"
+            "def mine():\n    import later\n    yield [*measure(), config.pin]\n"
+            "same = mine\n"
+            "if __name__ == '__main__':\n    raise SystemExit('not to be run')\n"
+        )
+        (tmp_path / "later.py").write_text("")
+        try:
+            own = open_sensor(str(tmp_path / name), 20)
+            assert list(own.readings()) == [[21.5, 1013.0, 4]]
+            assert sys.modules["random"] is random
+            assert sys.modules["common.drivers"] is drivers
+        finally:
+            for new in sys.modules.keys() - modules.keys():
+                del sys.modules[new]
+
+    @pytest.mark.parametrize(
+        ("text", "says"),
+        [
+            (
+                "from . import neighbour",
+                "ImportError: attempted relative import",
+            ),
+            ("import not_there", "ModuleNotFoundError: No module named 'not_there'"),
+            ("open('calibration.json')", "No such file or directory"),
+            ("raise GeneratorExit", "GeneratorExit"),
+            ("raise SystemExit('no')", "SystemExit: no"),
+            ("raise BaseException('\\x1b[31m')", r"BaseException: \?\[31m"),
+        ],
+    )
+    def test_file_of_ones_own_that_cannot_be_run(
+        self, text: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("sys.path", sys.path.copy())
+        (tmp_path / "mine.py").write_text(text)
+        with pytest.raises(ValueError, match=f"mine.py cannot be run: {says}") as caught:
+            open_sensor(str(tmp_path / "mine.py"), 20)
+        assert str(caught.value).isprintable()
+        assert "own_sensor" not in sys.modules

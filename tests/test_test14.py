@@ -9,6 +9,7 @@ from argparse import ArgumentTypeError
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pandas
 import pytest
@@ -183,6 +184,14 @@ class TestStep14(Console, Commands, Programs):
         ]:
             with connect(f"ws://localhost:{PORT}/{path}", proxy=None) as client:
                 assert close_of(client) == Close(1008, reason)
+        # A close frame has room for 123 bytes.
+        for name in ("n" * 1000, "測" * 500, "\x1b[31m\u202e" * 10, "\U000e0001" * 40, "\x00", "ü" * 41):
+            url = f"ws://localhost:{PORT}/data?run={quote(name)}"
+            with connect(url, proxy=None) as client:
+                closed = close_of(client)
+                assert closed.code == 1008
+                assert closed.reason.startswith("there is no run '")
+                assert closed.reason.isprintable()
 
     # What the page shows.
 

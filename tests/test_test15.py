@@ -120,6 +120,23 @@ class TestStep15(Console, Commands, Programs):
         [
             (["yield [1]", "raise OSError(5, 'gone')"], "sensor: gone"),
             (["yield [1]", "raise SystemExit"], "sensor: SystemExit"),
+            (["yield [1]", "raise KeyboardInterrupt('no')"], "sensor: KeyboardInterrupt: no (my_sensor.py"),
+            (["yield [1]", "raise GeneratorExit"], "sensor: GeneratorExit"),
+            (["yield [1]", "raise type('Mine', (BaseException,), {})('\x1b[31m')"], "sensor: Mine: ?[31m"),
+            (["yield [1]", "raise OSError(5, '\x1b[31m')"], "sensor: ?[31m"),
+            (["yield [1]", "raise StopIteration"], "sensor: RuntimeError: generator raised StopIteration"),
+            (["yield [1]", "await asyncio.sleep(0)", "raise KeyboardInterrupt"], "sensor: KeyboardInterrupt"),
+            (["yield [1]", "await asyncio.sleep(0)", "raise GeneratorExit"], "sensor: GeneratorExit"),
+            (
+                [
+                    "try:",
+                    "    yield [1]",
+                    "    await asyncio.sleep(9)",
+                    "finally:",
+                    "    raise KeyboardInterrupt",
+                ],
+                "sensor: readings arrive",
+            ),
             (["yield [1]", "1 / 0"], "sensor: ZeroDivisionError: division by zero (my_sensor.py, line 8)"),
             (["yield [1]", "await asyncio.sleep(0)", "1 / 0"], "sensor: ZeroDivisionError"),
             (["yield [1]", "await asyncio.sleep(0)", "sys.exit()"], "sensor: SystemExit"),

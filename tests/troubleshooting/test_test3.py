@@ -1,5 +1,6 @@
 """What can go wrong in test3; what needs a second machine is in tests/test_other_device.py too."""
 
+import subprocess
 import sys
 from collections.abc import Callable
 from urllib.parse import urlsplit
@@ -10,7 +11,7 @@ from playwright.sync_api import Page, Route, expect
 from tests.conftest import Pages
 from tests.copies import Copy
 from tests.readme import Trouble
-from tests.support import PORT, ROOT, Server, free_port, wait_until
+from tests.support import PORT, ROOT, Server, Step, free_port, wait_until
 from tests.troubleshooting import trouble
 
 
@@ -55,6 +56,26 @@ class TestTroubles:
         # The cure of the first question; the others are asked in tests/test_other_device.py.
         entry.seen_in(start_server().output, "of every network interface")
         pages.connect()
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="its Ctrl-C is pressed in another way")
+    @trouble("`… 3,120 lines of console output were left out`")
+    def test_terminal_that_takes_nothing(self, step: Step, entry: Trouble) -> None:
+        with subprocess.Popen(
+            [sys.executable, "server.py"], cwd=step.folder, stdout=subprocess.PIPE, encoding="utf-8"
+        ) as server:
+            try:
+                assert server.stdout.readline().startswith("Listening on")
+                with step.connect() as client:
+                    for _ in range(6000):
+                        step.ask(client, "x" * 100)
+                lines = iter(server.stdout.readline, "")
+                said = next(line for line in lines if "left out" in line)
+                entry.seen_in(said, **{"3,120": said.split()[1]})
+                with step.connect():
+                    assert any("Hello, client" in line for line in lines)
+            finally:
+                server.terminate()
+        assert server.returncode == 0
 
     @trouble("`Disconnected: no answer from 0.0.0.0:5678.")
     def test_address_to_listen_on(

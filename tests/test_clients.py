@@ -1,0 +1,172 @@
+"""Clients that make the server send, and read nothing of it: common/clients.py, at every step that has it."""
+
+import asyncio
+import itertools
+import socket
+import struct
+import threading
+import time
+
+import psutil
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+
+from common.clients import MAX_BACKLOG, CarefulConnection
+from common.http import HttpConnection
+from tests.steps import STEPS
+from tests.support import Server, Step, raw_connection, run, text_frame
+
+FROM_5 = STEPS[STEPS.index("test5") :]
+
+
+def frame(opcode: int, payload: bytes) -> bytes:
+    """Encode a short frame as a client sends it (RFC 6455, section 5.2), masked with zeros."""
+    return struct.pack("!BB", 0x80 | opcode, 0x80 | len(payload)) + bytes(4) + payload
+
+
+LONG_PING, PING, PONG = frame(9, b"x" * 125), frame(9, b""), frame(10, b"")
+
+
+def flood(client: socket.socket, data: bytes, seconds: float = 20) -> bool:
+    """Send the same again and again, and read nothing; return whether the server hangs up in this time."""
+    deadline = time.monotonic() + seconds
+    client.settimeout(1)
+    while time.monotonic() < deadline:
+        try:
+            client.send(data)
+        except TimeoutError:
+            continue
+        except OSError:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("name", FROM_5)
+def test_client_that_floods_pings_is_cut_off_and_others_are_not_disturbed(name: str) -> None:
+    step = Step(name)
+    server = Server(step.folder)
+    try:
+        server.wait_listening()
+        process = psutil.Process(server.process.pid)
+        with step.connect() as other:
+            before = process.memory_info().rss
+            waits, done = [], threading.Event()
+
+            def use() -> None:
+                while not done.wait(0.05):
+                    asked = time.monotonic()
+                    assert other.ping().wait(10)
+                    waits.append(time.monotonic() - asked)
+
+            thread = threading.Thread(target=use)
+            thread.start()
+            for role in step.roles:
+                with raw_connection(f"/{role}", buffer=4096) as client:
+                    assert flood(client, LONG_PING * 500), "never cut off"
+            done.set()
+            thread.join()
+            assert max(waits) < 3
+            assert process.memory_info().rss - before < 2**26
+        server.wait_for("Cut off a client that does not read what it is sent", count=len(step.roles))
+    finally:
+        server.stop()
+        server.remove_log()
+
+
+@pytest.mark.parametrize("data", [PING, PONG], ids=["ping", "pong"])
+def test_short_frames_in_a_flood_hold_nobody_up(data: bytes) -> None:
+    """Thousands of them fit into what asyncio takes in at once."""
+    step = Step("test5")
+    server = Server(step.folder, "--rate", "100")
+    try:
+        server.wait_listening()
+        with step.connect("control") as control, step.connect("data") as readings:
+            step.ask(control, "START")
+            with raw_connection("/control") as client:
+                thread = threading.Thread(target=flood, args=(client, data * 20_000, 2))
+                thread.start()
+                times = []
+                while thread.is_alive():
+                    readings.recv(timeout=10)
+                    times.append(time.monotonic())
+                thread.join()
+        assert len(times) > 20
+        waits = sorted(after - before for before, after in itertools.pairwise(times))
+        # A busy machine makes some of them late, but not half.
+        assert waits[len(waits) // 2] < 0.1
+    finally:
+        server.stop()
+        server.remove_log()
+
+
+def serve_and(check: object, connection: type[ServerConnection], handler: object) -> None:
+    """Run a check, in a thread, beside a server that has the limits of the steps."""
+
+    async def main() -> None:
+        how = {"create_connection": connection, "write_limit": MAX_BACKLOG, "compression": None}
+        async with serve(handler, "localhost", 5678, **how):
+            await asyncio.to_thread(check)
+
+    run(main())
+
+
+@pytest.mark.parametrize("connection", [CarefulConnection, HttpConnection])
+def test_pings_beside_a_long_message_on_its_way_are_no_flood(
+    connection: type[ServerConnection], capsys: pytest.CaptureFixture[str]
+) -> None:
+    length = 16 * MAX_BACKLOG
+
+    async def handler(connection: ServerConnection) -> None:
+        await connection.send("x" * length)
+        await connection.wait_closed()
+
+    def check() -> None:
+        with raw_connection("/", buffer=4096) as client:
+            received = 0
+            while received < length:
+                client.sendall(LONG_PING)
+                received += len(client.recv(2**16))
+
+    serve_and(check, connection, handler)
+    assert "Cut off" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("connection", [CarefulConnection, HttpConnection])
+def test_client_whose_answers_wait_for_ever_is_cut_off(
+    connection: type[ServerConnection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("common.clients.STALLED", 0.5)
+    left = threading.Event()
+
+    async def handler(connection: ServerConnection) -> None:
+        try:
+            async for _ in connection:
+                await connection.send("x" * 100_000)
+        finally:
+            left.set()
+
+    def check() -> None:
+        with raw_connection("/", buffer=4096) as client:
+            assert flood(client, text_frame("more") * 100), "never cut off"
+        assert left.wait(10)
+
+    serve_and(check, connection, handler)
+
+
+def test_client_that_takes_a_little_now_and_then_is_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("common.clients.STALLED", 0.5)
+
+    async def handler(connection: ServerConnection) -> None:
+        await connection.send("x" * 20 * MAX_BACKLOG)
+        await connection.send("the end")
+
+    def check() -> None:
+        with raw_connection("/") as client:
+            end = b""
+            while b"the end" not in end:
+                time.sleep(0.05)
+                data = client.recv(2**18)
+                assert data, "cut off"
+                end = (end + data)[-100:]
+
+    serve_and(check, CarefulConnection, handler)

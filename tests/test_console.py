@@ -1,0 +1,355 @@
+"""A console that is gone, full, or not read: nothing waits for it, and nothing depends on it."""
+
+import contextlib
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from common.console import Console
+from tests.steps import STEPS
+from tests.support import Step, close_of, wait_until
+
+WITH_RUN = STEPS[STEPS.index("test3") :]
+
+not_on_windows = pytest.mark.skipif(
+    sys.platform == "win32", reason="the consoles and the signals here are those of other systems"
+)
+
+
+def unread() -> tuple[int, list[int]]:
+    """A pipe that is full, because nobody reads it."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while os.write(writer, b"x" * 4096):
+            pass
+    with contextlib.suppress(BlockingIOError):
+        while os.write(writer, b"x"):
+            pass
+    os.set_blocking(writer, True)
+    return writer, [reader]
+
+
+def closed() -> tuple[int, list[int]]:
+    """A pipe whose reader has ended."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer, []
+
+
+def full() -> tuple[int, list[int]]:
+    """A file on a disk that is full."""
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full")
+    return os.open("/dev/full", os.O_WRONLY), []
+
+
+def gone() -> tuple[int, list[int]]:
+    """A terminal that has been closed."""
+    master, terminal = os.openpty()
+    os.close(master)
+    return terminal, []
+
+
+def stopped() -> tuple[int, list[int]]:
+    """A terminal in which Ctrl-S has been pressed: what it takes no more."""
+    master, terminal = os.openpty()
+    os.set_blocking(terminal, False)
+    with contextlib.suppress(BlockingIOError):
+        while os.write(terminal, b"x" * 4096):
+            pass
+    os.set_blocking(terminal, True)
+    return terminal, [master]
+
+
+CONSOLES = [closed, full, gone, stopped]
+
+
+def ignoring(name: str = "") -> Callable[[], None]:
+    """Let a program ignore this signal and no other, however these tests were started themselves."""
+
+    def prepare() -> None:
+        for other in ("SIGINT", "SIGTERM", "SIGHUP"):
+            signal.signal(getattr(signal, other), signal.SIG_IGN if other == name else signal.SIG_DFL)
+
+    return prepare
+
+
+@contextlib.contextmanager
+def server_at(step: Step, console: int, *options: str, **how: object) -> Iterator[subprocess.Popen]:
+    """Run the server of a step with this console."""
+    how.setdefault("preexec_fn", ignoring())
+    server = subprocess.Popen(
+        [sys.executable, "server.py", *options],
+        cwd=step.folder,
+        env=os.environ | {"PYTHONIOENCODING": "utf-8", "BROWSER": f'"{sys.executable}" -c pass %s'},
+        stdout=console,
+        stderr=console,
+        **how,
+    )
+    try:
+        yield server
+    finally:
+        server.kill()
+        server.wait()
+
+
+def greet(step: Step) -> None:
+    """Connect, and have whatever the server is there for."""
+
+    def connected() -> bool:
+        with contextlib.suppress(OSError), step.connect() as client:
+            use(step, client)
+            return True
+        return False
+
+    wait_until(connected, "the server answers")
+    if step.number >= 4 and not 10 <= step.number <= 13:
+        with step.connect("data") as data:
+            if step.number >= 14:
+                data.recv(timeout=10)
+                data.send('{"epoch": "", "have": 0}')
+            assert data.recv(timeout=10)
+
+
+def use(step: Step, client: object) -> None:
+    if 10 <= step.number <= 13:
+        for _ in range(1 if step.number == 11 else 3):
+            assert "event" in json.loads(client.recv(timeout=10))
+    elif step.number == 3:
+        assert step.ask(client, "GREET_ME") == "Hello! Nice to meet you."
+    else:
+        assert step.ask(client, "START").startswith("OK: started")
+
+
+@not_on_windows
+@pytest.mark.parametrize(
+    ("name", "console"),
+    [
+        *[(name, unread) for name in WITH_RUN],
+        # All have the same console.
+        *[(name, console) for name in ("test5", "test11", WITH_RUN[-1]) for console in CONSOLES],
+    ],
+)
+def test_server_goes_on_and_ends_well(name: str, console: Callable[[], tuple[int, list[int]]]) -> None:
+    step = Step(name)
+    logs = set((step.folder / "logs").glob("*"))
+    writer, others = console()
+    try:
+        with server_at(step, writer) as server:
+            for _ in range(2):
+                greet(step)
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(10) == 0
+    finally:
+        for number in (writer, *others):
+            os.close(number)
+        for file in set((step.folder / "logs").glob("*")) - logs:
+            file.unlink()
+        with contextlib.suppress(OSError):
+            (step.folder / "logs").rmdir()
+
+
+# How much may wait here, in characters: enough to see it, and soon written.
+LIMIT = 5000
+
+
+class Slow:
+    """What a console shows that takes nothing until it is let."""
+
+    def __init__(self) -> None:
+        self.shown = ""
+        self.takes = threading.Event()
+        self.fails = False
+
+    def __call__(self, text: str) -> None:
+        assert self.takes.wait(60)
+        if self.fails:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.shown += text
+
+
+def test_what_does_not_fit_is_left_out_in_whole_lines_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("common.console.MAX_WAITING", LIMIT)
+    slow = Slow()
+    console = Console(slow)
+    begun = time.monotonic()
+    for i in range(LIMIT):
+        print("line", i, file=console, flush=True)
+    assert time.monotonic() - begun < 5
+    assert not console.drain(0.01)
+    slow.takes.set()
+    assert console.drain(10)
+    print("and on", file=console)
+    assert console.drain(10)
+    lines = slow.shown.splitlines()
+    left_out = [int(line.split()[1].replace(",", "")) for line in lines if line.endswith(" were left out")]
+    numbers = [int(line.removeprefix("line ")) for line in lines if line.startswith("line ")]
+    assert numbers == sorted(set(numbers))
+    assert len(numbers) + sum(left_out) == LIMIT
+    assert len(numbers) + len(left_out) + 1 == len(lines)
+    assert lines[-1] == "and on"
+    assert len(slow.shown) < 4 * LIMIT
+
+
+def test_one_line_without_an_end_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("common.console.MAX_WAITING", LIMIT)
+    slow = Slow()
+    console = Console(slow)
+    for _ in range(5 * LIMIT):
+        print(".", end="", file=console)
+    slow.takes.set()
+    assert console.drain(10)
+    assert len(slow.shown) < 4 * LIMIT
+
+
+def test_disk_that_has_room_again() -> None:
+    slow = Slow()
+    console = Console(slow)
+    slow.takes.set()
+    slow.fails = True
+    for i in range(3):
+        print(i, file=console)
+        assert console.drain(10)
+    slow.fails = False
+    print("and on", file=console)
+    assert console.drain(10)
+    assert slow.shown == "and on\n… 3 lines of console output were left out\n"
+
+
+def test_terminal_that_takes_no_more_for_a_while_gets_all_in_order() -> None:
+    code = """
+import sys
+from common.console import free_from_console
+free_from_console()
+for i in range(20_000):
+    print("line", i)
+print("Größe ▀▄█ \\ud800")
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, env=os.environ | {"PYTHONIOENCODING": "utf-8"}
+    ) as program:
+        time.sleep(0.3)
+        lines = program.stdout.read().decode().splitlines()
+    assert lines == [*[f"line {i}" for i in range(20_000)], "Größe ▀▄█ ?"]
+    assert program.returncode == 0
+
+
+@not_on_windows
+@pytest.mark.parametrize("console", [*CONSOLES, unread], ids=lambda console: console.__name__)
+def test_end_of_a_program_of_ones_own(console: Callable[[], tuple[int, list[int]]]) -> None:
+    """One that has said something beside its own output, and ends by itself."""
+    code = "from common.console import say; say('beside')"
+    writer, others = console()
+    with subprocess.Popen([sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE) as program:
+        if console is unread:
+            with pytest.raises(subprocess.TimeoutExpired):
+                program.wait(2)  # as every program does
+            os.close(others.pop())
+        assert program.wait(10) == 0
+        assert program.stderr.read() == b""
+    for number in (writer, *others):
+        os.close(number)
+
+
+@not_on_windows
+def test_program_of_ones_own_keeps_its_output() -> None:
+    """What a program prints that is no server is its own; what is said beside it waits for nothing."""
+    code = """
+import os, sys, time
+from common.console import drain, say
+stdout = sys.stdout
+begun = time.monotonic()
+for i in range(3):
+    say("beside")
+assert time.monotonic() - begun < 1
+drain()
+assert sys.stdout is stdout
+for i in range(20_000):
+    print("line", i)
+if os.fork() == 0:
+    sys.exit(0)  # which has none of the threads, and waits for none
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=20, encoding="utf-8")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert [line for line in result.stdout.splitlines() if line != "beside"] == [
+        f"line {i}" for i in range(20_000)
+    ]
+    assert result.stdout.count("beside") == 3
+
+
+# Starts a program as the only one of a terminal of its own, whose number is the first argument.
+LOGIN = """
+import fcntl, os, sys, termios
+os.setsid()
+fcntl.ioctl(int(sys.argv[1]), termios.TIOCSCTTY, 0)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+@not_on_windows
+@pytest.mark.parametrize("name", ["test3", "test11", "test14"])
+def test_terminal_that_is_closed_ends_the_server(name: str) -> None:
+    step = Step(name)
+    master, terminal = os.openpty()
+    server = subprocess.Popen(
+        [sys.executable, "-c", LOGIN, str(terminal), sys.executable, "server.py"],
+        cwd=step.folder,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        pass_fds=[terminal],
+        preexec_fn=ignoring(),
+        env=os.environ | {"BROWSER": f'"{sys.executable}" -c pass %s'},
+    )
+    try:
+        os.close(terminal)
+        wait_until(lambda: b"Listening on" in os.read(master, 4096), "the server listens")
+        with step.connect() as client:
+            os.close(master)
+            assert close_of(client).code == 1001
+        assert server.wait(10) == 0
+    finally:
+        server.kill()
+        server.wait()
+
+
+@not_on_windows
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("name", ["test3", "test11"])
+def test_what_is_ignored_from_the_start_stays_so(name: str, number: str) -> None:
+    """As with `nohup`, and with `&` in a script, where Ctrl-C is for others."""
+    step = Step(name)
+    with server_at(step, subprocess.DEVNULL, preexec_fn=ignoring(number)) as server:
+        greet(step)
+        for _ in range(3):
+            server.send_signal(getattr(signal, number))
+        greet(step)
+        server.send_signal(signal.SIGTERM if number != "SIGTERM" else signal.SIGINT)
+        assert server.wait(10) == 0
+
+
+@not_on_windows
+def test_closed_terminal_ends_the_program_of_a_sensor(tmp_path: Path) -> None:
+    program = "import time\nwhile True: print(1.5, flush=True); time.sleep(0.1)"
+    (tmp_path / "prog.py").write_text(program)
+    step = Step("test15")
+    command = f"command:python {tmp_path / 'prog.py'}"
+    with server_at(step, subprocess.DEVNULL, "--sensor", command) as server:
+        (child,) = wait_until(lambda: psutil.Process(server.pid).children(), "the program runs")
+        wait_until(lambda: str(tmp_path / "prog.py") in child.cmdline(), "it is the one")
+        server.send_signal(signal.SIGHUP)
+        assert server.wait(10) == 0
+        child.wait(10)
