@@ -11,9 +11,10 @@ import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-# How long a line may be, in bytes, and how many fields a sensor may have: a spectrometer has a thousand.
+from common.rows import MAX_FIELDS
+
+# How long a line may be, in bytes.
 MAX_LINE = 2**16
-MAX_FIELDS = 4096
 # Of a stream that has not ended any line yet, so many bytes or seconds are enough to say so.
 ENDLESS_BYTES, ENDLESS_SECONDS = 4096, 5.0
 
