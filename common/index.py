@@ -138,13 +138,21 @@ class Index:
             made_from = self._db.execute("SELECT made_from FROM about").fetchone()[0]
             if self._identity and made_from == self._identity:
                 return True
-            # A log that is copied, or goes on, has another time. Its bytes are read much faster than values.
-            checksum, left = 0, self._position
-            with self.path.open("rb") as file:
-                while left and (data := file.read(min(CHUNK, left))):
-                    checksum, left = zlib.crc32(data, checksum), left - len(data)
-            return left == 0 and checksum == self._checksum
+            # A log that is copied, or goes on, has another time.
+            return self.is_of_log()
         return False
+
+    def is_of_log(self) -> bool:
+        """Return whether the log begins with what this was made from: bytes are read much faster than values.
+
+        Raises:
+            OSError: if the log cannot be read.
+        """
+        checksum, left = 0, self._checked
+        with self.path.open("rb") as file:
+            while left and (data := file.read(min(CHUNK, left))):
+                checksum, left = zlib.crc32(data, checksum), left - len(data)
+        return left == 0 and checksum == self._checksum
 
     def update(self, begin: int, end: int) -> None:
         """Put what is new in the log into its bins.

@@ -113,11 +113,13 @@ class Recording:
             OSError: if it is not there, or somebody has changed it.
         """
         now, then = self.path.stat(), self._file_then
-        is_same = os.path.samestat(now, then)
-        if (now.st_size, now.st_mtime_ns) != (then.st_size, then.st_mtime_ns):
-            is_same = (
-                is_same and now.st_size > then.st_size and self._end_of(then.st_size) == self._last_bytes
-            )
+        is_same = os.path.samestat(now, then) and now.st_size >= then.st_size
+        if is_same and now.st_size > then.st_size:
+            is_same = self._end_of(then.st_size) == self._last_bytes
+        elif is_same and now.st_mtime_ns != then.st_mtime_ns:
+            # It can have been touched only.
+            is_same = self.index is not None and self.index.is_of_log()
+            self._file_then = now if is_same else then
         if not is_same:
             raise OSError(None, "somebody else has changed it")
 
