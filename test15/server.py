@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed
 
 from common.clients import MAX_BACKLOG, send_to_all
 from common.collector import PassedOver, Sample
-from common.drivers import OPTIONS, Garbled, explain, open_sensor, values_of
+from common.drivers import OPTIONS, explain, open_sensor, values_of
 from common.history import History
 from common.http import HttpConnection
 from common.network import announce
@@ -120,17 +120,17 @@ def take(time_ns, reading):
     if isinstance(reading, PassedOver):
         tally.passed_over(str(reading))
         return
-    begin()
-    if isinstance(reading, Sample):
-        # One of a batch can be older than its arrival, but not than the one before it.
-        time_ns = max(reading.time_ns, min(time_ns, latest_ns + 1))
-        reading = tally.in_time(reading, history.log.fields)
-    if reading is None:
-        return
     try:
+        begin()
+        if isinstance(reading, Sample):
+            # One of a batch can be older than its arrival, but not than the one before it.
+            time_ns = max(reading.time_ns, min(time_ns, latest_ns + 1))
+            reading = tally.in_time(reading, history.log.fields)
+        if reading is None:
+            return
         values, passed_over = values_of(reading, history.log.fields if history.log else {})
-    except Garbled as garbled:
-        tally.garbled(str(garbled))
+    except ValueError as error:  # it is garbled, or has fields that no log can have
+        tally.garbled(str(error))
         return
     for text in passed_over:
         tally.passed_over(text)
@@ -250,7 +250,10 @@ async def main():
     for line in repair(LOGS):
         print(line)
     announce(options, serves_page=True)
-    begin()
+    try:
+        begin()
+    except ValueError as error:
+        raise SystemExit(f"Cannot record this sensor: {error}") from None
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(acquire())
         tasks.create_task(send_counts())

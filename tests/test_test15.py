@@ -437,6 +437,28 @@ class TestStep15(Console, Commands, Programs):
         server.stop()
         assert list(read_log(server.log)[-1].values())[2:] == list(range(1024))
 
+    def test_fields_that_no_log_can_have(self, tmp_path: Path, udp: tuple[Server, Callable]) -> None:
+        path = tmp_path / "my_sensor.py"
+        path.write_text(
+            "from common.drivers import sensor\n"
+            "@sensor(fields={f'f{number}': '' for number in range(5000)})\n"
+            "def mine():\n    yield [1] * 5000\n"
+        )
+        own = Server(Path(__file__).parent.parent / "test15", "--sensor", str(path), "--port", "5690")
+        assert own.wait_ended() == 1
+        assert own.lines[-1].startswith(
+            "Cannot record this sensor: a log can have 1 to 4,096 fields, not 5,000"
+        )
+        # Fields that are learned, with names that are too long all together.
+        server, send = udp
+        members = ",".join(f'"{number}a": 1' for number in range(3000))
+        for _ in range(100):
+            send(f'{{"{"x" * 70}": {{{members}}}}}')
+            if "garbled" in server.output:
+                break
+            time.sleep(0.05)
+        server.wait_for("the names of the fields are ")
+
     @pytest.mark.parametrize("spec", ["foo", "udp:x", "serial:", "command:no-such-program", "no.py"])
     def test_wrong_names_are_one_sentence(self, spec: str) -> None:
         server = Server(Path(__file__).parent.parent / "test15", "--sensor", spec)
