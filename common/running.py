@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Coroutine
@@ -122,7 +123,14 @@ async def _run_until_stopped(main: Coroutine[Any, Any, None]) -> None:
         deadline.start()
         loop.call_soon_threadsafe(task.cancel)
 
-    # Event loops have no add_signal_handler() on Windows.
+    # A signal that comes in the instant before the loop falls asleep has to wake it, which is likely where
+    # another thread runs too. On Windows the loop sees to that itself, and has no add_signal_handler().
+    woken, waker = socket.socketpair()
+    if sys.platform != "win32":
+        woken.setblocking(False)
+        waker.setblocking(False)
+        loop.add_reader(woken, woken.recv, 4096)
+        signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
     for number in _signals():
         signal.signal(number, stop)
     try:
@@ -130,6 +138,12 @@ async def _run_until_stopped(main: Coroutine[Any, Any, None]) -> None:
     except asyncio.CancelledError:
         if not stopping:
             raise
+    finally:
+        if sys.platform != "win32":
+            signal.set_wakeup_fd(-1)
+            loop.remove_reader(woken)
+        woken.close()
+        waker.close()
 
 
 def _leave() -> None:
