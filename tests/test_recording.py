@@ -1172,7 +1172,7 @@ class TestForClients:
         status, headers, body = response(f"/log.csv?run={quote(name, safe='')}")
         assert status == 200
         assert list(headers) == [
-            "Content-Type", "Content-Length", "Content-Disposition", "Cache-Control", "Connection",
+            "Date", "Content-Type", "Content-Length", "Content-Disposition", "Cache-Control", "Connection",
         ]  # fmt: skip
         disposition = headers["Content-Disposition"]
         assert disposition.isascii()

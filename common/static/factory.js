@@ -20,7 +20,7 @@ function clock(seconds) {
 }
 
 // How times are written at the axis, by the milliseconds from one label to the next, so that no two look alike.
-const CLOCK = [
+const TICK_FORMATS = [
   { dtickrange: [null, 999], value: "%H:%M:%S.%3f" },
   { dtickrange: [1000, 6 * 3600_000 - 1], value: "%H:%M:%S" },
   { dtickrange: [6 * 3600_000, null], value: "%d %b %H:%M" },
@@ -46,7 +46,7 @@ function adaptLayout(layout, figure) {
   layout.hoverlabel = { bgcolor: card, bordercolor: line, font: { color: ink } };
   layout.modebar = { bgcolor: "rgba(0, 0, 0, 0)", color: muted, activecolor: ink };
   for (const axis of [layout.xaxis, layout.yaxis]) Object.assign(axis, { gridcolor: line, linecolor: line });
-  layout.xaxis.tickformatstops = CLOCK;
+  layout.xaxis.tickformatstops = TICK_FORMATS;
   layout.xaxis.nticks = Math.max(3, Math.floor(figure.clientWidth / 120));
   // A finger that drags over the plot scrolls the page; there are buttons to zoom.
   if (matchMedia("(pointer: coarse)").matches) layout.dragmode = false;
