@@ -799,6 +799,42 @@ class TestEventSocket:
         wait_for_events(page, "open")
         return page
 
+    def test_page_sends_exactly_or_not_at_all(self, server: EventServer, pages: Pages) -> None:
+        server.register_page("", "<!doctype html><script src='/common/static/events.js'></script>")
+        received: list[Any] = []
+        server.on_message("x", lambda e: received.append(e.data))
+        page = pages.open(f"http://localhost:{PORT}/")
+        page.evaluate(
+            """() => new Promise((resolve) => {
+                window.socket = new EventSocket();
+                window.errors = [];
+                socket.onevent("error", (e) => errors.push(e.data));
+                socket.onevent("open", resolve);
+            })"""
+        )
+        refused = {
+            "12n": "12 exactly; send it as text",
+            "{ a: [0, 1285704473650888702] }": "1285704473650888700 (1) exactly; send it as text",
+            "[NaN]": "NaN (0)",
+            "-Infinity": "-Infinity; send null",
+            "[undefined]": "Undefined (0)",
+            "{ f() {} }": "Function (f)",
+            "new Map()": "Map;",
+            "new Float32Array(2)": "Float32Array;",
+            "new Date(NaN)": "Invalid Date",
+            "(() => { const a = []; a.push(a); return a; })()": "this data: TypeError",
+        }
+        for code, why in refused.items():
+            assert page.evaluate(f"() => socket.send('x', {code})") is False
+            said = page.evaluate("() => errors.pop()")
+            assert said.startswith('"x" was not sent: JSON cannot hold ')
+            assert why in said
+        exact = [2**53, 1e300, 0.1, None, True, "\ud800", {"a": [[]]}]
+        code = '[2 ** 53, 1e300, 0.1, null, true, "\\ud800", { a: [[]] }]'
+        assert page.evaluate(f"() => socket.send('x', {code})") is True
+        wait_until(lambda: received, "the data arrives")
+        assert received == [[*exact[:-1], Data(a=[[]])]]
+
     def test_events_both_ways(self, server: EventServer, page: Page) -> None:
         assert page.evaluate("() => EventSocket.isSupported()") is True
         assert page.evaluate("() => told") == [{"event": "open", "data": f"localhost:{PORT}"}]

@@ -54,7 +54,8 @@ class EventSocket {
     try {
       message = JSON.stringify({ event: name, data }, EventSocket.refuse);
     } catch (error) {
-      problem = error.message;
+      // The engine's own errors, such as that for data that contains itself, have several lines.
+      problem = typeof error === "string" ? error : `this data: ${String(error).split("\n")[0]}`;
     }
     if (problem) problem = `JSON cannot hold ${problem}`;
     else if (!this.isOpen) problem = "there is no connection";
@@ -75,11 +76,11 @@ class EventSocket {
     // Another integer may have been meant that JavaScript has rounded to this one. From 1e21 on it has an
     // exponent in JSON, and is no integer for Python.
     const rounded = Number.isInteger(value) && Math.abs(value) > 2 ** 53 && Math.abs(value) < 1e21;
-    if (typeof value === "bigint" || rounded) throw new TypeError(`${value}${where} exactly; send it as text`);
-    if (typeof value === "number" && !Number.isFinite(value)) throw new TypeError(`${value}${where}; send null, or text`);
-    if (value === null && given !== null) throw new TypeError(`${given}${where}`);
+    if (typeof value === "bigint" || rounded) throw `${value}${where} exactly; send it as text`;
+    if (typeof value === "number" && !Number.isFinite(value)) throw `${value}${where}; send null, or text`;
+    if (value === null && given !== null) throw `${given}${where}`;
     const known = ["Null", "Boolean", "Number", "String", "Array", "Object"];
-    if (!known.includes(kind)) throw new TypeError(`${kind}${where}; send numbers, text, arrays or plain objects`);
+    if (!known.includes(kind)) throw `${kind}${where}; send numbers, text, arrays or plain objects`;
     return value;
   }
 
