@@ -75,11 +75,12 @@ class EventSocket {
     const kind = Object.prototype.toString.call(value).slice(8, -1);
     // Another integer may have been meant that JavaScript has rounded to this one. From 1e21 on it has an
     // exponent in JSON, and is no integer for Python.
-    const rounded = Number.isInteger(value) && Math.abs(value) > 2 ** 53 && Math.abs(value) < 1e21;
+    const rounded = Number.isInteger(value) && Math.abs(value) >= 2 ** 53 && Math.abs(value) < 1e21;
     if (typeof value === "bigint" || rounded) throw `${value}${where} exactly; send it as text`;
     if (typeof value === "number" && !Number.isFinite(value)) throw `${value}${where}; send null, or text`;
     if (value === null && given !== null) throw `${given}${where}`;
-    const known = ["Null", "Boolean", "Number", "String", "Array", "Object"];
+    // Of objects, JSON has arrays and plain ones; of the rest, text, numbers, true, false and null.
+    const known = Object(value) === value ? ["Array", "Object"] : ["Null", "Boolean", "Number", "String"];
     if (!known.includes(kind)) throw `${kind}${where}; send numbers, text, arrays or plain objects`;
     return value;
   }
