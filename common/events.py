@@ -18,8 +18,10 @@ import asyncio
 import atexit
 import inspect
 import json
+import math
 import threading
 import traceback
+from array import array as array_of_python
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -47,6 +49,13 @@ DISCONNECT_EVENT = "disconnect"
 # How long a message may be, in characters. A longer one from a client is answered with an error; one more
 # than four times as long ends its connection with the close code 1009, before it fills the memory.
 MAX_MESSAGE = 2**20
+
+# A page has floating-point numbers only, so integers are exact in it up to this one, on either side of 0.
+MAX_INTEGER = 2**53
+
+# How many binary digits small floating-point numbers have. What was 0.05 is sent as that, and not as the
+# 0.05000000074505806 that a float32 makes of it.
+PRECISION = {"float32": 24, "float16": 11, "bfloat16": 8}
 
 # These names are the page's own: for its connection, and for the sign of life that it hears every second.
 RESERVED = ("open", "close", "heartbeat")
@@ -252,13 +261,17 @@ class EventServer:
 
         Args:
             event: the name.
-            data: anything that JSON can hold, `Data`, and numbers and arrays of NumPy.
+            data: numbers, text, True, False, None, lists, tuples, dicts with text or integers for keys,
+                `Data`, and numbers and arrays of NumPy and the like. A page gets exactly this, or nothing. A
+                float32 arrives as what Python prints for it (0.05), a masked value as null.
 
         Raises:
-            TypeError: the data is, or contains, something that JSON cannot hold.
-            ValueError: the data contains NaN or an infinite number, or itself; the message would be longer
-                than `MAX_MESSAGE`, so that even a client that reads might be cut off; or the name is `open`,
-                `close` or `heartbeat`, which are a page's own.
+            TypeError: the name is no text; or the data is, or contains, something that JSON cannot hold, or
+                a key that is neither text nor an integer.
+            ValueError: the data contains NaN or an infinite number, an integer beyond `MAX_INTEGER`, two
+                keys that are the same text, or itself; the message would be longer than `MAX_MESSAGE`, so
+                that even a client that reads might be cut off; or the name is `open`, `close` or `heartbeat`,
+                which are a page's own.
         """
         self._send(event, data, None)
 
@@ -506,20 +519,149 @@ def _printable(text: str) -> str:
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
+_json = json.JSONEncoder(check_circular=False, allow_nan=False)
+
+
 def _encode(event: str, data: Any) -> str:
-    message = json.dumps({"event": event, "data": data}, default=_plain, allow_nan=False)
+    if not isinstance(event, str):
+        raise TypeError(f"the name of an event is text, not {_brief(event)}")
+    try:
+        message = _json.encode({"event": event, "data": _sendable(data)})
+    except _Unsendable as error:
+        raise error.kind(error.words(f"data{error.place}")) from None
+    except RecursionError:
+        raise ValueError("JSON cannot hold data that contains itself, or is nested too deeply") from None
     if len(message) > MAX_MESSAGE:
         raise ValueError(f"a message of {len(message)} characters; the limit is {MAX_MESSAGE}")
     return message
 
 
-def _plain(value: Any) -> Any:
-    """Turn what JSON does not know into something that it does."""
+class _Unsendable(Exception):
+    """What a page would not get as it is."""
+
+    def __init__(self, kind: type[Exception], what: str, instead: str) -> None:
+        super().__init__(what)
+        self.kind, self.what, self.instead, self.place = kind, what, instead, ""
+
+    def words(self, place: str) -> str:
+        """Return what is wrong, where, and what would be right."""
+        if len(place) > 100:
+            place = f"{place[:60]}…{place[-30:]}"
+        return _printable(f"JSON cannot hold {self.what} ({place}); {self.instead}")
+
+
+def _sendable(value: Any) -> Any:
+    """Return the value in such types that a page gets it exactly; raise `_Unsendable` if it cannot."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int):
+        if abs(value) > MAX_INTEGER:
+            # A page would round it, and show another one.
+            raise _Unsendable(
+                ValueError, f"{_brief(value)} exactly for a page", "send it as text, with str()"
+            )
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise _Unsendable(ValueError, f"{value}", "send None, or text")
+        return value
     if isinstance(value, Data):
-        return vars(value)
-    if hasattr(value, "tolist"):
-        return value.tolist()  # numbers and arrays of NumPy
-    raise TypeError(f"JSON cannot hold {value!r}; send numbers, text, lists, dicts or Data")
+        value = vars(value)
+    if isinstance(value, dict):
+        return _sendable_members(value)
+    if isinstance(value, list | tuple):
+        return _sendable_items(value)
+    if hasattr(value, "tolist") and not isinstance(value, memoryview):
+        return _sendable_array(value)
+    hint = "send numbers, text, lists, dicts or Data"
+    raise _Unsendable(TypeError, _brief(value), hint)
+
+
+def _sendable_members(members: dict[Any, Any]) -> dict[str, Any]:
+    result = {}
+    for key, value in members.items():
+        # An integer becomes text, as in JavaScript. The json module does that to None and True as well, and
+        # sends two members of one name.
+        if type(key) is int:
+            key = str(key)
+        if not isinstance(key, str):
+            raise _Unsendable(TypeError, f"the key {_brief(key)}", "keys have to be text, as with str()")
+        if key in result:
+            raise _Unsendable(ValueError, f"two keys {_brief(key)}", "one of them is a number; rename it")
+        try:
+            result[key] = _sendable(value)
+        except _Unsendable as error:
+            error.place = f".{key}{error.place}"
+            raise
+    return result
+
+
+def _sendable_items(items: list | tuple) -> list | tuple:
+    kinds = set(map(type, items))
+    # Long lists of plain numbers are common, and looked through faster like this.
+    if kinds == {float} and all(map(math.isfinite, items)):
+        return items
+    if kinds == {int} and min(items) >= -MAX_INTEGER and max(items) <= MAX_INTEGER:
+        return items
+    result = []
+    for i, value in enumerate(items):
+        try:
+            result.append(_sendable(value))
+        except _Unsendable as error:
+            error.place = f"[{i}]{error.place}"
+            raise
+    return result
+
+
+def _sendable_array(array: Any) -> Any:
+    """Return the numbers in something of NumPy, PyTorch, pandas and the like."""
+    kind = kind_of_numbers(array)
+    # As lists, times are bare counts of something, and records have no names.
+    if kind.startswith(("datetime", "timedelta", "void", "record")):
+        raise _Unsendable(TypeError, f"{_brief(array)} of the type {kind}", "send numbers or text")
+    try:
+        plain = array.tolist()
+    except Exception as error:  # whatever it may raise
+        what = f"{_brief(array)}, whose tolist() failed: {_printable(last_line(error))[:100]}"
+        raise _Unsendable(TypeError, what, "send a list") from None
+    if type(plain) is type(array):  # as a number of more digits than Python's
+        raise _Unsendable(TypeError, _brief(array), "send numbers or lists")
+    return _sendable(shortest(plain, PRECISION[kind]) if kind in PRECISION else plain)
+
+
+def kind_of_numbers(array: Any) -> str:
+    """Return the name of the type of an array's numbers, such as "float32"; "" if it has none."""
+    if isinstance(array, array_of_python):
+        return "float32" if array.typecode == "f" else ""
+    dtype = getattr(array, "dtype", "")
+    name = getattr(dtype, "name", None)
+    return name if isinstance(name, str) else str(dtype).removeprefix("torch.")
+
+
+def shortest(number: Any, precision: int) -> Any:
+    """Return the number with the fewest decimal digits that is this one in so many binary digits.
+
+    In a list it does so with each number.
+    """
+    if isinstance(number, list):
+        return [shortest(item, precision) for item in number]
+    if not isinstance(number, float) or not math.isfinite(number):
+        return number
+    fraction, exponent = math.frexp(number)
+    half = math.ldexp(1, exponent - precision - 1)
+    if abs(fraction) == 0.5:
+        half /= 2  # the next number below a power of two is only half as far away
+    # So many digits are never too many, because zeros at the end are no digits.
+    enough = int((precision - 1) * math.log10(2))
+    shorter = (float(f"{number:.{digits}g}") for digits in range(enough, 17))
+    return next((short for short in shorter if abs(short - number) < half), number)
+
+
+def _brief(value: Any) -> str:
+    try:
+        return f"{value!r:.60}"
+    except Exception:  # whatever somebody's own __repr__() may raise, as that of a very long number does
+        return f"this {type(value).__name__}"
 
 
 def _decode(message: str | bytes) -> tuple[str, Any]:
@@ -528,21 +670,46 @@ def _decode(message: str | bytes) -> tuple[str, Any]:
         raise ValueError("a message has to be text, not binary")
     if len(message) > MAX_MESSAGE:
         raise ValueError(f"a message of {len(message)} characters; the limit is {MAX_MESSAGE}")
+    why = ""
     try:
-        decoded = json.loads(message, object_hook=_data, parse_constant=_refuse)
-    except (ValueError, RecursionError):
+        decoded = json.loads(
+            message, object_pairs_hook=_data, parse_int=_integer, parse_float=_float, parse_constant=_refuse
+        )
+    except json.JSONDecodeError:
         decoded = None
+    except RecursionError:
+        decoded, why = None, " (it is nested too deeply)"
+    except ValueError as error:
+        decoded, why = None, f" ({error})"
     name = getattr(decoded, "event", None)
     if not isinstance(decoded, Data) or not isinstance(name, str):
-        raise ValueError(f'{message[:40]!r} is not an event; try {{"event": "a name", "data": 1}}')
+        raise ValueError(f'{message[:40]!r} is not an event; try {{"event": "a name", "data": 1}}{why}')
     return name, getattr(decoded, "data", None)
 
 
-def _data(members: dict[str, Any]) -> Data:
+def _data(members: list[tuple[str, Any]]) -> Data:
     data = Data()
     vars(data).update(members)
+    if len(vars(data)) < len(members):
+        names = [name for name, _ in members]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the name {twice[:40]!r} is there twice in one object")
     return data
 
 
+def _integer(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"a number of {len(text)} digits is too long; send it as text") from None
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:40]} is too large for a number; send it as text")
+    return number
+
+
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
+    raise ValueError(f"{constant} is not JSON; send null, or text")

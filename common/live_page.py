@@ -35,7 +35,18 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from common.console import drain, say
-from common.events import MAX_MESSAGE, Client, Data, Event, EventServer, last_line
+from common.events import (
+    MAX_INTEGER,
+    MAX_MESSAGE,
+    PRECISION,
+    Client,
+    Data,
+    Event,
+    EventServer,
+    kind_of_numbers,
+    last_line,
+    shortest,
+)
 from common.network import announce, page_address
 
 Item = TypeVar("Item")
@@ -57,10 +68,6 @@ PORTS = 100
 
 # The rate of a loop is that of its latest seconds, so items that were skipped in no time are soon forgotten.
 LATEST = 3.0
-
-# How many binary digits small floating-point numbers have. What was 0.05 is shown as that, and not as the
-# 0.05000000074505806 that a float32 makes of it.
-PRECISION = {"float32": 24, "float16": 11, "bfloat16": 8}
 
 # The latest page of this process for each port that was asked for. Whoever starts a page again, as a cell of
 # a notebook does that is run again, goes on where the last one was.
@@ -306,7 +313,9 @@ class LivePage:
             version, unknown = e.data.version, list(e.data.unknown)
             refused = vars(getattr(e.data, "refused", Data()))
         except (AttributeError, TypeError):
-            return  # it was not live_page.js that said so
+            # It was not live_page.js that said so.
+            e.client.send("error", "'shown' needs { version: 1, unknown: [], refused: {} }")
+            return
         page = self._pages[e.client]
         if version == page.sent:
             page.shown = page.sent
@@ -387,6 +396,8 @@ class _Track:
             words.append(f"for {_duration(took)}")
         elif rate:
             words.append(f"{_duration((total - count) / rate)} left")
+        if total is not None and total > MAX_INTEGER:
+            total = float(min(total, 10**300))  # more than a page can count
         return _Progress(count=count, total=total, text=" · ".join(words))
 
     def _rate(self, now: float, count: int) -> float:
@@ -480,7 +491,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     # A page has only floating-point numbers, so longer integers travel as text.
-    if isinstance(value, int) and abs(value) > 2**53:
+    if isinstance(value, int) and abs(value) > MAX_INTEGER:
         return str(value)
     if value is None or isinstance(value, str | int | float | _Progress):
         return value
@@ -489,8 +500,7 @@ def _plain(value: Any) -> Any:
 
 def _element(value: Any) -> Any:
     """Return the number in an array of one element, of NumPy, PyTorch and the like; else what it is given."""
-    dtype = getattr(value, "dtype", None)
-    kind = getattr(dtype, "name", str(dtype).removeprefix("torch."))
+    kind = kind_of_numbers(value)
     # A time of NumPy's would come out as a bare count of nanoseconds.
     if kind.startswith(("datetime", "timedelta")):
         return value
@@ -503,13 +513,4 @@ def _element(value: Any) -> Any:
             (number,) = number
     except Exception:  # it only looks like an array
         return value
-    return _shortest(number, PRECISION[kind]) if kind in PRECISION else number
-
-
-def _shortest(number: float, precision: int) -> float:
-    """Return the number with the fewest decimal digits that is this one in so many binary digits."""
-    if not isinstance(number, float) or not math.isfinite(number):
-        return number
-    half = math.ldexp(1, math.frexp(number)[1] - precision - 1)
-    shorter = (float(f"{number:.{digits}g}") for digits in range(1, 17))
-    return next((short for short in shorter if abs(short - number) < half), number)
+    return shortest(number, PRECISION[kind]) if kind in PRECISION else number

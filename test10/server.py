@@ -7,7 +7,7 @@ New:  events with a name and data; callbacks for what arrives, and for who comes
 import time
 from pathlib import Path
 
-from common.events import Data, EventServer
+from common.events import MAX_INTEGER, Data, EventServer
 from common.options import parse_options
 
 options = parse_options(__doc__)
@@ -24,8 +24,11 @@ def send_time():
 @server.on_message("click")
 def count_click(e):
     global total
-    # What a page sends as { count: 3 } arrives as Data. It may be anything else too: repr() shows what it is.
-    count = repr(e.data.count)[:20]
+    # What a page sends as { count: 3 } arrives as Data. It may be anything else too, so look first.
+    count = vars(e.data).get("count") if isinstance(e.data, Data) else None
+    if type(count) is not int or not 0 < count <= MAX_INTEGER:
+        e.client.send("error", "'click' needs a count, such as { count: 3 }")
+        return
     print(f"Click {count} of {e.client.address}")
     total += 1
     server.send_all("total", total)

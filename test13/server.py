@@ -171,7 +171,7 @@ def tell_all(e):
 @server.on_message("acknowledge")
 def acknowledge(e):
     alert = next((alert for alert in alerts if alert["number"] == e.data), None)
-    if alert is None:
+    if alert is None or type(e.data) is not int:  # True equals 1, too
         e.client.send("error", f"there is no alert {e.data!r:.40}")
     else:
         alert.setdefault("acknowledged", time.time())

@@ -304,6 +304,9 @@ class TestStep13(Console, NamedEvents):
             feed.send(20, sensor_id="last")
             while "last" not in {one["sensor_id"] for one in next_event(client, "sensors")}:
                 pass
+            # True equals 1, which is the number of an alert.
+            send_event(client, "acknowledge", True)
+            assert next_event(client, "error") == "there is no alert True"
         with step.connect() as client:
             alerts = next_event(client, "alerts")
         assert len(alerts) == 100

@@ -46,18 +46,43 @@ class EventSocket {
     this.listeners.get(name).push(func);
   }
 
-  // Send an event. Returns whether it was sent; if not, an "error" event says why.
+  // Send an event. Returns whether it was sent; if not, an "error" event says why. What JSON would change or
+  // leave out without a word, such as NaN or a Map, is not sent.
   send(name, data = null) {
-    const message = JSON.stringify({ event: name, data });
+    let message = "";
     let problem = "";
-    if (!this.isOpen) problem = "there is no connection";
+    try {
+      message = JSON.stringify({ event: name, data }, EventSocket.refuse);
+    } catch (error) {
+      // The engine's own errors, such as that for data that contains itself, have several lines.
+      problem = typeof error === "string" ? error : `this data: ${String(error).split("\n")[0]}`;
+    }
+    if (problem) problem = `JSON cannot hold ${problem}`;
+    else if (!this.isOpen) problem = "there is no connection";
     else if (message.length > EventSocket.MAX_MESSAGE) problem = `it has more than ${EventSocket.MAX_MESSAGE} characters`;
     if (problem) {
-      this.dispatch("error", { data: `${JSON.stringify(name)} was not sent: ${problem}.` });
+      this.dispatch("error", { data: `"${String(name)}" was not sent: ${problem}.` });
       return false;
     }
     this.socket.send(message);
     return true;
+  }
+
+  // JSON.stringify calls this for each value, which is a member of `this`, and would itself go on.
+  static refuse(key, value) {
+    const given = this[key];
+    const where = key === "" || key === "data" ? "" : ` (${key})`;
+    const kind = Object.prototype.toString.call(value).slice(8, -1);
+    // Another integer may have been meant that JavaScript has rounded to this one. From 1e21 on it has an
+    // exponent in JSON, and is no integer for Python.
+    const rounded = Number.isInteger(value) && Math.abs(value) >= 2 ** 53 && Math.abs(value) < 1e21;
+    if (typeof value === "bigint" || rounded) throw `${value}${where} exactly; send it as text`;
+    if (typeof value === "number" && !Number.isFinite(value)) throw `${value}${where}; send null, or text`;
+    if (value === null && given !== null) throw `${given}${where}`;
+    // Of objects, JSON has arrays and plain ones; of the rest, text, numbers, true, false and null.
+    const known = Object(value) === value ? ["Array", "Object"] : ["Null", "Boolean", "Number", "String"];
+    if (!known.includes(kind)) throw `${kind}${where}; send numbers, text, arrays or plain objects`;
+    return value;
   }
 
   // Connect again: soon the first time, later each further time, until the server has spoken. The random part
