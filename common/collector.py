@@ -70,6 +70,7 @@ class Collector:
         self._takes_bare = True
         self._has_header = self._given
         self._header: list[Value] = []  # if the line before was one
+        self._unread: list[Garbled] = []  # what looked like headers, and was none
         # What has been learned so far.
         self._learning_since: float | None = None  # by time.monotonic()
         self._seen: Counter[str] = Counter()  # how often each name has come
@@ -100,8 +101,10 @@ class Collector:
             except Garbled as garbled:
                 # Words that are followed by more words were no header, unless there are units among them.
                 if not any(column.unit for column in self._header):
-                    self._header = []
+                    self._drop_header()
                 yield garbled
+            yield from self._unread
+            self._unread = []
         now, arrived_ns = time.monotonic(), time.time_ns()
         newest = max((value.time_ms for value in found if value.time_ms is not None), default=None)
         for name, number, *_, time_ms in found:
@@ -149,9 +152,11 @@ class Collector:
         if line.is_header:
             self._take_header(line.values)
             return []
-        header, self._header = self._header, []
         if not self.fields:
-            self._learn(line, header)
+            try:
+                self._learn(line, self._header, text)
+            finally:
+                self._drop_header()
         if not self.fields:
             return []
         values = line.values if line.has_names else self._in_columns(line, text)
@@ -194,7 +199,16 @@ class Collector:
         """Refuse `temp,21` and `$GPGGA,1,2`: each word can begin lines of a kind of their own."""
         first = values[0]
         if not self._has_header and first.text and not (first.is_missing or IS_MOMENT.fullmatch(first.text)):
-            raise Garbled(f"it begins with a word, and no header says what that is: {text[:60]!r}")
+            raise Garbled(
+                f"it begins with a word, and no header and no --fields say what that is: {text[:60]!r}"
+            )
+
+    def _drop_header(self) -> None:
+        """Forget the line that looked like a header, and count it if no numbers came for it."""
+        if self._header and not self._has_header:
+            names = ", ".join(value.name for value in self._header)
+            self._unread.append(Garbled(f"names without numbers: {names!r:.60}"))
+        self._header = []
 
     def _take_header(self, header: list[Value]) -> None:
         names = [value.name for value in header]
@@ -204,6 +218,7 @@ class Collector:
                 self._columns, self._takes_bare, self._has_header = names, True, True
             else:
                 # Any words can look like a header. Whether this is one shows when as many numbers follow.
+                self._drop_header()
                 self._header = header
         elif not self._given or len(names) != len(self.fields):
             raise Garbled(f"names that are not those of this run: {', '.join(names)!r:.60}")
@@ -225,7 +240,7 @@ class Collector:
     def _is_late(self) -> bool:
         return self._learning_since is not None and time.monotonic() > self._learning_since + LEARN
 
-    def _learn(self, line: Line, header: list[Value]) -> None:
+    def _learn(self, line: Line, header: list[Value], text: str) -> None:
         if self._learning_since is None:
             self._learning_since = time.monotonic()
         if line.has_names:
@@ -247,7 +262,7 @@ class Collector:
             if header and len(header) in (columns, columns + line.is_open):
                 self._settle_columns(header, line.values)
                 return
-            self._refuse_label(line.values, "")
+            self._refuse_label(line.values, text)
             names, self._bare = [], line.values
             self._styles["bare"] += 1
             like = columns

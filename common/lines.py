@@ -4,11 +4,13 @@ Whatever stands in a line is used, or is passed over by a rule that `parse_line`
 or the line is refused as a whole, in words. No pattern here takes longer than in proportion to the line.
 """
 
+import csv
 import json
 import math
 import re
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from common.rows import MAX_FIELDS
@@ -30,6 +32,10 @@ MISSING |= {"error", "fail", "failed", "invalid", "undefined", "-", "--", "---",
 MISSING |= {"-inf", "+inf", "-infinity", "-1.#ind", "1.#qnan", "1.#inf", "-1.#inf"}
 
 NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
+# Measuring instruments say so that they have no number (SCPI-99, 7.2.1.4 and 7.2.1.5).
+NO_NUMBERS = (9.9e37, -9.9e37, 9.91e37)
+# Scales keep the sign apart from the digits.
+SIGN_APART = re.compile(r"(?<![^ ])([-+]) +(?=\.?\d)", re.ASCII)
 HEX = re.compile(r"(?<!\w)0[xX][0-9a-fA-F]")
 # A name has no comma, quotation mark or colon, so it can stand in a header.
 NAME = re.compile(r"\w[\w .\-/%#*+°()\[\]]{0,79}")
@@ -44,7 +50,8 @@ DATE = (
     rf"(?:[A-Z][a-z][a-z],? )?(?:{MONTH} {{1,2}}\d\d?|\d\d? {MONTH})(?:,? \d{{4}}(?!:))?)"
 )
 CLOCK = (
-    r"\d\d?:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?: ?[AP]M)?(?: ?(?:Z|UTC|GMT)| ?[-+]\d\d:?\d\d)?(?: \d{4}(?!\d))?"
+    r"\d\d?:\d\d(?::\d\d(?:[.,]\d{1,9}(?:,\d{3})?)?)?(?: ?[AP]M)?"
+    r"(?: ?(?:Z|UTC|GMT)| ?[-+]\d\d:?\d\d)?(?: \d{4}(?!\d))?"
 )
 MOMENT = rf"(?:{DATE}(?:(?:T|,? ){CLOCK})?|{CLOCK})"
 IS_MOMENT = re.compile(MOMENT, re.ASCII)
@@ -53,8 +60,29 @@ BETWEEN = r"(?:[ \t]*(?:->|-(?=[ \t])|>|:(?=[ \t])))?[ \t]*"
 STAMP = re.compile(rf"(?:\[ ?{MOMENT} ?\]|\({MOMENT}\)|{MOMENT}(?=[\s,;|>]|->|: |$)){BETWEEN}", re.ASCII)
 # A level and milliseconds, as ESP-IDF logs them; and what stands in brackets before a name.
 LEVEL_AND_TIME = re.compile(rf"[EWIDV] \((?:\d{{1,12}}|{CLOCK})\)[ \t]+", re.ASCII)
-IN_BRACKETS = re.compile(r"\[ {0,8}[^\s\[\],;]{1,60} ?\]:?[ \t]*(?=[\[\w])", re.ASCII)
-LEVEL = re.compile(r"\[?(?:TRACE|DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|CRITICAL|FATAL)\]?(?:: ?| - |[ \t]+)")
+IN_BRACKETS = re.compile(r"\[ {0,8}[^\s\[\],;]{1,60} ?\]:?[ \t]*(?=[\[\w'])", re.ASCII)
+LEVEL = re.compile(
+    r"(?:[\w.]{1,60} - )?"
+    r"\[?(?:TRACE|DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|CRITICAL|FATAL)\]?(?:: ?| - |[ \t]+)"
+    r"|<(?:dbg|inf|wrn|err)> "
+)
+# The priority in front of a line for syslog.
+PRIORITY = re.compile(rf"<\d{{1,3}}>(?:1 )?(?={MOMENT})", re.ASCII)
+# What `ping` says of the host: "64 bytes from localhost (127.0.0.1): icmp_seq=1 ttl=64 time=0.03 ms"
+FROM_ADDRESS = re.compile(
+    r"[^=]{0,150}?[ (](?:[\da-fA-F]{0,4}[.:]){2,8}[\da-fA-F]{0,4}(?:%\w{1,15})?\)?: (?=\w{1,40}=)"
+)
+# What ESPHome says of a sensor: "'Temperature': Sending state 21.5 °C with 1 decimals of accuracy"
+STATE = re.compile(r"'(?:: Sending state | >> )|(?<=\S) with \d decimals of accuracy")
+# A topic before its payload, as `mosquitto_sub -v` prints it.
+TOPIC = re.compile(r"([^\W\d][\w.\-]{0,60}(?:/[\w.\-]{1,60}){1,8}) +(?=\S)")
+# An object as Python shows it: "Reading(temp=21.5, hum=45)"
+OBJECT = re.compile(r"[^\W\d][\w.]{0,60}\(([^()=]*=[^()]*)\)")
+# A tab behind a name's mark is a blank, before a number and before `x=1`.
+TAB_BEHIND = re.compile(r"(?<=[:=]) *\t[\t ]*(?=[-+.]?\d)|(?<=:) *\t[\t ]*(?=[^\W\d]\w{0,40} ?=)", re.ASCII)
+# The blank in a name that ends with a number, as in `Sensor 1: 23` or `PM 2.5: 8`; it is kept as \0.
+NUMBERED = re.compile(r"(?<=[^\W\d]) (?=#?\d{1,5}(?:\.\d{1,3})? ?(?:: |:$|=))")
+DEGREES = re.compile(r"(?:\bdeg(?:rees?)?|(?<![^\W\d])°) ([CF])\b")
 
 # What Teleplot knows behind a bar.
 FLAGS = {"", "g", "t", "np", "xy", "clr", "o", "rt"}
@@ -99,7 +127,14 @@ PREFIXED |= {
     "C",
     "F",
 }
-UNITS = {f"{prefix}{unit}" for unit in PREFIXED for prefix in ["", *"nuµμmcdhkMG"]}
+UNITS = {f"{prefix}{unit}" for unit in PREFIXED for prefix in ["", *"pnuµμmcdhkMG"]}
+UNITS |= {
+    f"{prefix}{unit}" for prefix in ["", *"uµμmkM"] for unit in ["VDC", "VAC", "ADC", "AAC", "Vdc", "Vac"]
+}
+UNITS |= {
+    f"{prefix}{unit}" for prefix in ["", *"uµμmkM"] for unit in ["Adc", "Aac", "Vrms", "Arms", "OHM", "Ω"]
+}
+UNITS |= {"KiB", "MiB", "GiB", "TiB", "TB", "KB", "lb", "lbs", "oz", "kt", "radians", "cpm", "'C", "'F"}
 UNITS |= {
     "%",
     "‰",
@@ -223,13 +258,16 @@ def parse_line(text: str) -> Line:
     - JSON, an object or a list: `{"x": 0.12, "y": -0.08}`. The members of an object in it are named by
       their path, as in `DS18B20.Temperature`, and so are those of a list, counted from 0;
     - names and numbers, as Arduino's serial plotter takes them: `x:0.12,y:-0.08`, or with `=`, and with any
-      of those separators. Further numbers without a name of their own are those of `x 2`, `x 3`;
+      of those separators. Further numbers without a name of their own are those of `x 2`, `x 3`. A name
+      before a name is that of all which follow, as in `acc: x=1 y=2`; so is what stands before an X, as in
+      `acc X: 1, Y: 2`. A name may end with a number if a blank follows its colon: `Sensor 1: 23`;
+    - a topic and its payload, a number or JSON, as `mosquitto_sub -v` prints them: `home/temp 21.5`;
     - what Teleplot takes: `x:0.12`, `x:1627551892437:0.12`, `x:0.12§m/s²|np`, `x:1;2;3`, also after a `>`.
       Its texts, its shapes and its X-Y points are passed over.
 
     A unit may stand behind a number. A date, a clock or a logger's level at the beginning of a line is
-    neither a name nor a value; nor is a number before the first name. What is no number (`nan`, `ovf`, text,
-    or nothing) is no value in its field; the others count.
+    neither a name nor a value; nor is a number before the first name, nor the address that `ping` names. What
+    is no number (`nan`, `ovf`, text, or nothing) is no value in its field; the others count.
 
     Args:
         text: one line, with or without its end.
@@ -242,12 +280,14 @@ def parse_line(text: str) -> Line:
     """
     if len(text) > MAX_LINE:
         raise Garbled(f"a line of more than {MAX_LINE} bytes")
-    text = COLOUR.sub("", text).replace("\xa0", " ").strip("\ufeff \t\r\n")
+    text = COLOUR.sub("", text).replace("\xa0", " ").replace("\u2212", "-").strip("\ufeff \t\r\n")
     if not text:
         return Line([])
     if not text.replace("\t", " ").isprintable():
         raise Garbled(f"not text: {text[:60]!r}")
     if text.startswith(("{", "[")) and (line := _parse_json(text)):
+        return line
+    if (topic := TOPIC.match(text)) and (line := _parse_payload(topic[1], text[topic.end() :])):
         return line
     if len(text.split()) + sum(map(text.count, ",;|:=")) > 4 * MAX_FIELDS:
         raise Garbled(f"more than {MAX_FIELDS} fields in {text[:60]!r}")
@@ -284,6 +324,8 @@ def _split_flags(text: str) -> tuple[str, set[str]]:
 
 def _without_stamp(text: str) -> str:
     """Return what a logger was given: without the date, the clock and the level that it has put before it."""
+    if priority := PRIORITY.match(text):
+        text = text[priority.end() :]
     for _ in range(4):
         match = STAMP.match(text) or LEVEL_AND_TIME.match(text)
         if not match and (":" in text or "=" in text):
@@ -293,6 +335,8 @@ def _without_stamp(text: str) -> str:
         text = text[match.end() :]
         if level := LEVEL.match(text):
             text = text[level.end() :]
+    if address := FROM_ADDRESS.match(text):
+        text = text[address.end() :]
     return text
 
 
@@ -304,6 +348,7 @@ def _cell(text: str) -> Value:
     text = text.strip()
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
         text = text[1:-1].strip()
+    text = SIGN_APART.sub(r"\1", text, count=1) if text[:1] in ("-", "+") else text
     match = NUMBER.match(text)
     if match:
         unit, sign, behind = text[match.end() :].strip().partition("§")
@@ -318,7 +363,7 @@ def _cell(text: str) -> Value:
 def _finite(digits: str) -> float | None:
     """Return the number that the digits are, whole numbers exactly; None for one that is too large."""
     number = float(digits)
-    if not math.isfinite(number):
+    if not math.isfinite(number) or number in NO_NUMBERS:
         return None
     return int(digits) if abs(number) >= 2**53 and digits.lstrip("+-").isdigit() else number
 
@@ -341,11 +386,14 @@ def _parse_labelled(text: str, whole: str) -> list[Value] | None:
     """Return the values of a line in which they have names; None if they have none."""
     if text.startswith("{") and text.endswith("}"):
         text = text[1:-1]  # as Python prints a dict
+    elif shown := OBJECT.fullmatch(text):
+        text = shown[1]
     if ":" not in text and "=" not in text:
         return None
+    text = TAB_BEHIND.sub(" ", STATE.sub(lambda match: "': " if match[0][0] == "'" else "", text))
     values: list[Value] = []
     names: list[str] = []
-    name = ""
+    name = group = axes = ""  # the latest name; what stands before it, and those that follow; and before an X
     count = 0  # of the numbers that stand behind the name
     pieces = re.split(r"([,;\t|])", text)
     if not any(_label(word)[1] for piece in pieces[::2] for word in _words(piece)):
@@ -381,14 +429,24 @@ def _parse_labelled(text: str, whole: str) -> list[Value] | None:
         for number, place in enumerate(labels):
             end = labels[number + 1] if number + 1 < len(labels) else len(words)
             before, _, tail = _label(words[place])
-            name = " ".join([*words[start:place], before]).strip("\"'")
+            name = " ".join([*words[start:place], before]).strip("\"'").lstrip("-*> ")
             count = 1
+            first_word, _, axis = name.rpartition(" ")
+            if name in ("Y", "Z", "y", "z") and axes:
+                name = f"{axes} {name}"
+            else:
+                axes = first_word if axis in ("X", "x") else ""
+            outer = name
             # A name before the name, as `main` in `main: temp: 21.5`, is a part of it.
             for _ in range(MAX_CHAIN):
                 inner, mark, rest = _label(tail)
                 if not mark:
                     break
-                name, tail = f"{name}.{inner}", rest
+                outer, name, tail = name, f"{name}.{inner}", rest
+            if outer != name:
+                group = outer
+            elif group:
+                name = f"{group}.{name}"
             names.append(name)
             points = _points(name, tail) if ":" in tail else []
             if points:
@@ -411,7 +469,7 @@ def _parse_labelled(text: str, whole: str) -> list[Value] | None:
 
 def _words(piece: str) -> list[str]:
     """Return the words in a piece of a line, each name with what stands behind its colon."""
-    text = " ".join(piece.split())
+    text = NUMBERED.sub("\0", DEGREES.sub(r"deg\1", " ".join(piece.split())))
     for mark in ":=":
         text = text.replace(f" {mark}", mark).replace(f"{mark} ", mark)
     return text.split()
@@ -422,7 +480,7 @@ def _label(word: str) -> tuple[str, str, str]:
     mark = min((mark for mark in ":=" if mark in word), key=word.index, default="")
     if not mark:
         return word, "", ""
-    name, _, value = word.partition(mark)
+    name, _, value = word.replace("\0", " ").partition(mark)
     bare = name.strip("\"'")
     has_letter = any(character.isalpha() or character == "_" for character in bare)
     is_name = (has_letter or bare[:1] in ("(", "[")) and not value.startswith("//")
@@ -518,7 +576,9 @@ def _named(values: list[Value], whole: str) -> list[Value]:
     plain = [_with_unit(value) for value in values]
     if len({value.name for value in plain}) < len({value.name for value in values}):
         plain = values  # as in `ch(A):1,ch(B):2`
-    return [value._replace(name=_name(value.name, whole)) for value in plain]
+    return [
+        value._replace(name=_name(value.name, whole), text=value.text.replace("\0", " ")) for value in plain
+    ]
 
 
 def _with_unit(value: Value) -> Value:
@@ -544,6 +604,8 @@ def _parse_bare(text: str, whole: str) -> Line:
     opened = text[:1]
     if opened in ("(", "[", "<") and text[-1:] == {"(": ")", "[": "]", "<": ">"}[opened]:
         text = text[1:-1].strip()
+    elif text.startswith("/*") and text.endswith("*/"):
+        text = text[2:-2].strip()  # a frame for Serial Studio
     separator = next((mark for mark in "|;," if mark in text), "")
     if separator:
         text = text.replace("\t", " ")
@@ -551,9 +613,16 @@ def _parse_bare(text: str, whole: str) -> Line:
             text = text.strip(" |")
     elif "\t" in text:
         separator = "\t"
-    cells = [cell.strip() for cell in text.split(separator)] if separator else text.split()
-    if not separator:
-        cells = _with_units(cells)
+    if separator and '"' in text:
+        cells = [
+            cell.strip() for cell in next(csv.reader([text], delimiter=separator, skipinitialspace=True))
+        ]
+    elif separator:
+        cells = [cell.strip() for cell in text.split(separator)]
+    else:
+        cells = _with_units(DEGREES.sub(r"deg\1", text).split())
+        if len(cells) == 2 and cells[0] in ("-", "+"):
+            cells = ["".join(cells)]
     # A table that is meant for people has blanks beside its tabs.
     is_open = len(cells) > 1 and separator != "" and not cells[-1]
     if is_open:
@@ -614,6 +683,8 @@ def _header(text: str, cells: list[str], separator: str, whole: str) -> Line:
         name, unit = (match[1].strip(), (match[2] or match[3] or "").strip()) if match else (cell, "")
         if not name or name[0].isdigit() or (len(cells) == 1 and not is_unit(unit)):
             raise _not_a_reading(whole)
+        if any(NUMBER.fullmatch(word) and is_unit(unit) for word, unit in pairwise(name.split())):
+            raise _not_a_reading(whole)  # `TVOC 12 ppb,eCO2 400 ppm`
         columns.append(Value(_name(name, whole), None, unit))
     if len({column.name for column in columns}) < len(columns):
         raise Garbled(f"a name comes twice in {whole[:60]!r}")
@@ -623,14 +694,18 @@ def _header(text: str, cells: list[str], separator: str, whole: str) -> Line:
 # JSON
 
 
-def _parse_json(text: str) -> Line | None:
-    """Return what a JSON text says; None if it is none."""
+def _parse_json(text: str, path: str = "") -> Line | None:
+    """Return what a JSON text says, with the path before its names; None if it is none."""
     try:
         message = json.loads(text, object_pairs_hook=_members)
-        if isinstance(message, list) and not any(isinstance(item, list | dict) for item in message):
+        if (
+            not path
+            and isinstance(message, list)
+            and not any(isinstance(item, list | dict) for item in message)
+        ):
             line = Line([_leaf("", item) for item in message])
         else:
-            line = Line(_flattened("", message), has_names=True)
+            line = Line(_flattened(path, message), has_names=True)
     except Garbled:
         raise
     except (ValueError, RecursionError):
@@ -638,6 +713,16 @@ def _parse_json(text: str) -> Line | None:
     if line.values and not line.has_names and all(value.number is None for value in line.values):
         raise _not_a_reading(text)
     return line
+
+
+def _parse_payload(topic: str, payload: str) -> Line | None:
+    """Return what the payload of a topic says; None if it is none, as in a sentence."""
+    if topic.lower() in MISSING:
+        return None
+    if payload.startswith(("{", "[")) and (line := _parse_json(payload, topic)):
+        return line
+    value = _cell(payload)
+    return None if value.number is None else Line([value._replace(name=_name(topic, ""))], has_names=True)
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -111,6 +111,46 @@ class TestParseLine:
             ("uptime: 10:59 temp:21", [("uptime", None, "10:59"), ("temp", 21)]),
             ("ip:192.168.1.50,rssi:-70", [("ip", None, "192.168.1.50"), ("rssi", -70)]),
             ("mac:12:34:56:78:9A:BC,rssi:-70", [("mac", None, "12:34:56:78:9A:BC"), ("rssi", -70)]),
+            # Names before names, and before an X
+            (
+                "Accel: x=1 y=2\tGyro: x=3 y=4",
+                [("Accel.x", 1), ("Accel.y", 2), ("Gyro.x", 3), ("Gyro.y", 4)],
+            ),
+            ("Orient:\tx= 1 |\ty= 2", [("Orient.x", 1), ("Orient.y", 2)]),
+            ("Gyro X: 1, Y: 2, Z: 3 rad/s", [("Gyro X", 1), ("Gyro Y", 2), ("Gyro Z", 3, "rad/s")]),
+            ("X: 1, Y: 2", [("X", 1), ("Y", 2)]),
+            # Names with a number at their end
+            ("Sensor 1: 23.5", [("Sensor 1", 23.5)]),
+            ("PM 1.0: 1\t\tPM 2.5: 3\t\tPM 10: 4", [("PM 1.0", 1), ("PM 2.5", 3), ("PM 10", 4)]),
+            ("one:\t1.5\t| average:\t2", [("one", 1.5), ("average", 2)]),
+            ("a/g:\t1\t-2\t3", [("a/g", 1), ("a/g 2", -2), ("a/g 3", 3)]),
+            ("Temp: 20 K - Lux: 34", [("Temp", 20, "K"), ("Lux", 34)]),
+            ("BME(temp=21.5, hum=45)", [("temp", 21.5), ("hum", 45)]),
+            ("temp=45.1'C", [("temp", 45.1, "'C")]),
+            ("T: 21.5 deg C", [("T", 21.5, "degC")]),
+            # Topics
+            ("N/A 21.5", [("", None, "N/A"), ("", 21.5)]),
+            ("home/temp 21.5", [("home/temp", 21.5)]),
+            ('tele/x {"A": {"t": 21.5}}', [("tele/x.A.t", 21.5)]),
+            # Signs, frames, instruments
+            ("-  0.12 kg", [("", -0.12, "kg")]),
+            ("1,- 2", [("", 1), ("", -2)]),
+            ("\u221212", [("", -12)]),
+            ("/*1,2*/", [("", 1), ("", 2)]),
+            ("+0.123E-3 VDC", [("", 0.000123, "VDC")]),
+            ("1,9.9E+37", [("", 1), ("", None, "9.9E+37")]),
+            # Loggers and programs
+            ("[00:00:01.010,000] <inf> main: t: 5", [("main.t", 5)]),
+            ("2026-01-05 10:59:20,123 - root - INFO - temp=21", [("temp", 21)]),
+            ("<13>Jan  5 10:15:30 temp=21", [("temp", 21)]),
+            (
+                "64 bytes from localhost (::1): icmp_seq=1 ttl=64 time=0.06 ms",
+                [("icmp_seq", 1), ("ttl", 64), ("sensor_time", 0.06, "ms")],
+            ),
+            (
+                "[10:59:20][D][sensor:094]: 'Room': Sending state 21.5 °C with 1 decimals of accuracy",
+                [("Room", 21.5, "°C")],
+            ),
             # Teleplot
             ("myValue:1234|", [("myValue", 1234)]),
             ("myValue:1234|g", [("myValue", 1234)]),
@@ -177,6 +217,7 @@ class TestParseLine:
             "ERROR: no answer from the MPU-6050",
             "E (1050) i2c: error 263",
             "r b swpd",
+            "TVOC 12 ppb\teCO2 400 ppm",
             "va5432fc1",
             "tail 0",
             " ets Jan  8 2013,rst cause:4, boot mode:(3,6)",
@@ -300,6 +341,13 @@ class TestParseLine:
                 "°",
                 "a:1 %",
                 "a:1:1;",
+                "a: b=1 ",
+                "ab/",
+                "a 1: ",
+                "a:\t1",
+                "- 1 ",
+                '"1",',
+                "1.1: ",
                 "1,1 ",
                 "I (1) ",
                 "[I]",
@@ -429,6 +477,14 @@ class TestCollector:
         collector = Collector()
         assert readings(collector, "x (m),y", "oops!", "1,2")[1:] == [{"x": 1, "y": 2}]
 
+    def test_words_that_no_numbers_follow_are_counted(self) -> None:
+        collector = Collector(from_start=True)
+        assert readings(collector, "hello, world", "foo, bar, baz", "1,2") == [
+            "names without numbers: 'hello, world'",
+            "names without numbers: 'foo, bar, baz'",
+            {"value1": 1, "value2": 2},
+        ]
+
     def test_column_of_text_is_no_field(self) -> None:
         collector = Collector(from_start=True)
         assert readings(collector, "time,temp,note", "10:00:00,21.5,ok", "10:00:01,nan,22") == [
@@ -458,8 +514,9 @@ class TestCollector:
     def test_what_a_line_begins_with_can_be_anything(self) -> None:
         collector = Collector(from_start=True)
         assert readings(collector, "temp,21", "$GPGGA,123519,4807.038,N") == [
-            "it begins with a word, and no header says what that is: ''",
-            "it begins with a word, and no header says what that is: ''",
+            "it begins with a word, and no header and no --fields say what that is: 'temp,21'",
+            "it begins with a word, and no header and no --fields say what that is: "
+            "'$GPGGA,123519,4807.038,N'",
         ]
         assert readings(Collector(from_start=True), "node,temp", "a,21") == [
             "node: 'a' is no number",
