@@ -496,7 +496,7 @@ async def _attempt(about: str, callback: Callable[..., Any], *event: Event) -> s
         result = callback(*event)
         if inspect.isawaitable(result):
             await result
-    except (Exception, SystemExit, asyncio.CancelledError) as error:
+    except (Exception, SystemExit, KeyboardInterrupt, asyncio.CancelledError) as error:
         if isinstance(error, asyncio.CancelledError) and asyncio.current_task().cancelling():
             raise  # it is the server that stops
         what = _printable(f"the handler of {about} failed: {last_line(error)}"[:500])

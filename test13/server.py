@@ -65,7 +65,7 @@ def figure():
         "template": "none",
         "showlegend": False,
         "hovermode": "closest",
-        "margin": {"l": 52, "r": 16, "t": 32, "b": 36},
+        "margin": {"l": 52, "r": 32, "t": 32, "b": 36},
         "xaxis": {"type": "date", "tickangle": 0},
         "yaxis": {"ticksuffix": " °C", "zeroline": False},
         "meta": {"max_points": MAX_POINTS, "window": WINDOW},

@@ -195,6 +195,10 @@ class TestCallbacks:
         def fails_hard(e: Event) -> None:
             sys.exit(3)
 
+        @server.on_message("fail")
+        def fails_like_ctrl_c(e: Event) -> None:
+            raise KeyboardInterrupt
+
         server.on_connect(lambda e: 1 / 0)
         server.on_disconnect(goodbye_fails)
         server.on_message("fail", coroutine_fails)
@@ -211,6 +215,7 @@ class TestCallbacks:
                 failed = "the handler of the event 'fail' failed: "
                 assert next_event(page, "error") == failed + r"ValueError: \x1b[31m\n\ud800"
                 assert next_event(page, "error") == failed + "SystemExit: 3"
+                assert next_event(page, "error") == failed + "KeyboardInterrupt"
                 assert next_event(page, "error") == failed + "KeyError: 'gone'"
                 assert next_event(page, "error").startswith(failed + "asyncio.exceptions.CancelledError")
                 next_event(page, "the last one")

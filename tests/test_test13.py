@@ -442,9 +442,10 @@ class TestStep13(Console, NamedEvents):
         if minutes is not None:
             assert end - begin == pytest.approx(60 * minutes, rel=0.1)
         labels = page.locator("#plot .xtick text")
+        # They are drawn a moment after the range has changed.
+        wait_until(lambda: sum(label.is_visible() for label in labels.all()) >= count, f"{count} labels")
         seen = [label for label in labels.all() if label.is_visible()]
         texts = [label.text_content() for label in seen]
-        assert len(texts) >= count
         assert len(set(texts)) == len(texts), texts
         boxes = sorted(
             (box["x"], box["x"] + box["width"]) for box in (label.bounding_box() for label in seen)
