@@ -11,7 +11,9 @@ import itertools
 import math
 import random
 import re
-from collections import defaultdict
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -110,8 +112,9 @@ class _Trade(NamedTuple):
 # A price: less than a trillion, with digits enough for the smallest coin. Decimal calculates with 28 of them.
 PRICE = re.compile(r"[-+]?(?:[0-9]{1,15}(?:\.[0-9]{0,25})?|\.[0-9]{1,25})(?:[eE][-+]?[0-9]{1,2})?")
 MOST, MOST_DECIMALS = Decimal("1e12"), 14
-# With more significant digits than that, it is what a computer made of a price. So many are shown then.
-MEANT, SHOWN = 14, 6
+# With more significant digits than that, it is what a computer made of a price. So many are shown then of the
+# largest, and of the smallest.
+MEANT, SHOWN, SHOWN_OF_SMALLEST = 14, 6, 3
 
 CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}(?:\.[0-9]{1,9})?))?")
 NUMBER = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,9})?")
@@ -129,7 +132,8 @@ def _parse(line: int, row: list[str]) -> _Trade:
     price = Decimal(text) if PRICE.fullmatch(text) else None
     if price is None or abs(price) >= MOST or (price and price.adjusted() < -MOST_DECIMALS + 2):
         raise _BadRow(f"{text[:40]!r} is not a price; use a number such as 187.12")
-    return _Trade(line, *_parse_time(time), symbol, price)
+    # A symbol that comes a million times need not be in memory as often.
+    return _Trade(line, *_parse_time(time), sys.intern(symbol), price)
 
 
 def _parse_time(text: str) -> tuple[float | Decimal, str]:
@@ -154,34 +158,78 @@ def _parse_time(text: str) -> tuple[float | Decimal, str]:
 
 def _in_order(trades: list[_Trade]) -> list[_Trade]:
     """Return trades in the order of their times; at the same time, in the order in which they were made."""
-    steps = 0  # forwards less backwards, from each trade of a symbol to the next one in the file
-    latest: dict[str, _Trade] = {}
+    by_symbol: defaultdict[str, list[_Trade]] = defaultdict(list)
     for trade in trades:
-        before = latest.get(trade.symbol, trade)
         if trade.form != trades[0].form:
             raise _BadRow(
                 f"line {trade.line}: the time is {trade.form}, and in the first row {trades[0].form}"
             )
-        if trade.form == "a clock" and abs(trade.time - before.time) > 12 * 3600:
-            raise _BadRow(f"line {trade.line}: the clock goes past midnight; give each time with its date")
-        steps += (trade.time > before.time) - (trade.time < before.time)
-        latest[trade.symbol] = trade
-    # Many files have the newest row first.
-    return sorted(reversed(trades) if steps < 0 else trades, key=lambda trade: trade.time)
+        by_symbol[trade.symbol].append(trade)
+    # Many files have the newest row first, or the newest of some symbols.
+    steps = {symbol: _forward_steps(those) for symbol, those in by_symbol.items()}
+    all_steps = sum(steps.values())
+    ordered = [
+        trade
+        for symbol, those in by_symbol.items()
+        for trade in (reversed(those) if (steps[symbol] or all_steps) < 0 else those)
+    ]
+    if trades[0].form == "a clock":
+        _check_clock(ordered)
+    return sorted(ordered, key=lambda trade: trade.time)
+
+
+def _forward_steps(trades: list[_Trade]) -> int:
+    """Return how often the time grows from one trade to the next, less how often it shrinks."""
+    return sum(
+        (after.time > before.time) - (after.time < before.time)
+        for before, after in itertools.pairwise(trades)
+    )
+
+
+def _check_clock(trades: list[_Trade]) -> None:
+    """Refuse clocks of several days; the trades come symbol by symbol, the earliest first.
+
+    A file without any order may have steps back of any length, but it has many of them.
+    """
+    steps = [(before, after) for before, after in itertools.pairwise(trades) if before.symbol == after.symbol]
+    back = [(before, after) for before, after in steps if before.time - after.time > 3600]
+    past = [(before, after) for before, after in steps if abs(before.time - after.time) > 12 * 3600]
+    if past or (back and 4 * len(back) < len(steps)):
+        line = max(trade.line for trade in (past or back)[0])
+        raise _BadRow(f"line {line}: the clock goes past midnight; give each time with its date")
 
 
 def _decimals(prices: list[Decimal]) -> int:
     """Return with how many decimals the prices of a symbol are shown: as the file has them.
 
-    A price with more than 14 significant digits is what a computer made of one, as 254.5292510986328: of
-    those, 6 significant digits are shown, and cents at least.
+    A price with more than 14 significant digits or decimals is what a computer made of one, as
+    254.5292510986328: of those, 6 significant digits are shown, of the smallest 3, and cents at least.
     """
-    meant = [price for price in prices if len(price.normalize().as_tuple().digits) <= MEANT]
-    decimals = [-int(price.as_tuple().exponent) for price in meant]
-    if len(meant) < len(prices):
-        largest = max(abs(price) for price in prices)
-        decimals.append(max(2, SHOWN - 1 - largest.adjusted()))
-    return min(max(0, *decimals), MOST_DECIMALS)
+    meant, made = [], []
+    for price in prices:
+        _, digits, exponent = price.normalize().as_tuple()
+        (meant if len(digits) <= MEANT and int(exponent) >= -MOST_DECIMALS else made).append(price)
+    decimals = [0, *(min(-int(price.as_tuple().exponent), MOST_DECIMALS) for price in meant)]
+    if made:
+        sizes = [price.adjusted() for price in prices if price]
+        decimals += [2, SHOWN - 1 - max(sizes), SHOWN_OF_SMALLEST - 1 - min(sizes)]
+    return max(decimals)
+
+
+def _shown(price: Decimal, cell: Decimal) -> Decimal:
+    return price.quantize(cell) + 0  # which makes 0 of -0
+
+
+def _batches(trades: list[_Trade], cells: dict[str, Decimal]) -> Iterator[dict[str, Decimal]]:
+    """Yield what each update brings, one after the other, because all of them would fill the memory."""
+    for _, same_time in itertools.groupby(trades, key=lambda trade: trade.time):
+        # The first trades of all symbols at this time, then the second ones, and so on.
+        batches: defaultdict[int, dict[str, Decimal]] = defaultdict(dict)
+        count: Counter[str] = Counter()
+        for trade in same_time:
+            batches[count[trade.symbol]][trade.symbol] = _shown(trade.price, cells[trade.symbol])
+            count[trade.symbol] += 1
+        yield from batches.values()
 
 
 class Replay:
@@ -200,12 +248,11 @@ class Replay:
     """
 
     def __init__(self, path: Path) -> None:
-        self.closes: dict[str, Decimal] = {}
         self.prices: dict[str, Decimal] = {}
         try:
             # Spreadsheets put an invisible mark at the beginning of a file, which utf-8-sig passes over.
             with path.open(encoding="utf-8-sig", newline="") as file:
-                updates = self._updates_of(_in_order(self._read(file)))
+                trades = _in_order(self._read(file))
         except UnicodeDecodeError:
             raise ValueError(f"{path} is not a text in UTF-8") from None
         except OSError as error:
@@ -213,7 +260,7 @@ class Replay:
         except _BadRow as error:
             raise ValueError(f"{path}, {error}") from None
         self._name = path.name
-        self._updates = iter(updates)
+        self._updates = self._updates_of(trades)
         self._next = next(self._updates, None)
 
     def _read(self, file: TextIO) -> list[_Trade]:
@@ -223,31 +270,21 @@ class Replay:
             header = ",".join(value.strip() for value in next(rows, []))
             if header != "time,symbol,price":
                 raise _BadRow(f"the header has to be time,symbol,price, not {header[:60]!r}")
-            trades = [_parse(rows.line_num, row) for row in rows if row]
+            trades = [_parse(rows.line_num, row) for row in rows if any(map(str.strip, row))]
             if not trades:
                 raise _BadRow("there are no prices after the header")
         except (_BadRow, csv.Error) as error:
             raise _BadRow(f"line {max(1, rows.line_num)}: {error}") from None
         return trades
 
-    def _updates_of(self, trades: list[_Trade]) -> list[dict[str, Decimal]]:
+    def _updates_of(self, trades: list[_Trade]) -> Iterator[dict[str, Decimal]]:
         """Return what each update brings, and note the first price of each symbol."""
         prices = defaultdict(list)
         for trade in trades:
             prices[trade.symbol].append(trade.price)
         cells = {symbol: Decimal(1).scaleb(-_decimals(known)) for symbol, known in prices.items()}
-        updates: list[dict[str, Decimal]] = []
-        for _, same_time in itertools.groupby(trades, key=lambda trade: trade.time):
-            # The first trades of all symbols at this time, then the second ones, and so on.
-            batches: defaultdict[int, dict[str, Decimal]] = defaultdict(dict)
-            count: defaultdict[str, int] = defaultdict(int)
-            for trade in same_time:
-                price = trade.price.quantize(cells[trade.symbol])
-                batches[count[trade.symbol]][trade.symbol] = price
-                count[trade.symbol] += 1
-                self.closes.setdefault(trade.symbol, price)
-            updates += batches.values()
-        return updates
+        self.closes = {symbol: _shown(known[0], cells[symbol]) for symbol, known in prices.items()}
+        return _batches(trades, cells)
 
     @property
     def ended(self) -> bool:

@@ -266,6 +266,14 @@ class TestStep12(Console, NamedEvents):
                 header + b"23:59,A,2\n00:01,A,3\n",
                 "line 3: the clock goes past midnight; give each time with its date",
             ),
+            "days.csv": (
+                header + b"9:30,A,1\n12:00,A,2\n16:00,A,3\n9:30,A,4\n12:00,A,5\n16:00,A,6\n",
+                "line 5: the clock goes past midnight; give each time with its date",
+            ),
+            "days-back.csv": (
+                header + b"16:00,A,6\n12:00,A,5\n9:30,A,4\n16:00,A,3\n12:00,A,2\n9:30,A,1\n",
+                "line 5: the clock goes past midnight; give each time with its date",
+            ),
             "bytes.csv": (header + b"1,\xff,2\n", "bytes.csv is not a text in UTF-8"),
         }
         for name, (content, says) in cases.items():
@@ -284,7 +292,9 @@ class TestStep12(Console, NamedEvents):
 
     def test_recording_of_a_spreadsheet(self, tmp_path: Path) -> None:
         path = tmp_path / "prices.csv"
-        path.write_bytes(b'\xef\xbb\xbftime, symbol, price\r\n"9:30", "A" ,187.125\r\n9:31,A, 0187.1\r\n\r\n')
+        path.write_bytes(
+            b'\xef\xbb\xbftime, symbol, price\r\n"9:30", "A" ,187.125\r\n9:31,A, 0187.1\r\n\r\n  \r\n,,\r\n'
+        )
         market = Replay(path)
         assert market.closes == {"A": Decimal("187.125")}
         assert market.prices == {}
@@ -309,6 +319,10 @@ class TestStep12(Console, NamedEvents):
             (["1.0832500457763672"], ["1.08325"]),
             (["0.000014621234567890123"], ["0.0000146212"]),
             (["600000.1234567890123"], ["600000.12"]),
+            (["0.09843750298023224", "254.5292510986328"], ["0.0984", "254.5293"]),
+            (["5.098765432109876e-10", "8.612345678901234e-05"], ["0.000000000510", "0.000086123457"]),
+            (["0.000000000123456789", "0.000000000123457889"], ["0.000000000123457", "0.000000000123458"]),
+            (["-0.0", "-0.5", "0"], ["0.0", "-0.5", "0.0"]),
             (["100.01", "100.0199966430664"], ["100.010", "100.020"]),
         ],
     )
@@ -349,6 +363,9 @@ class TestStep12(Console, NamedEvents):
         assert self.played(write(*rows)) == played
         # The newest first
         assert self.played(write(*rows[::-1])) == played
+        # The newest of one symbol first, and of another one last
+        rows = ["3,A,4", "2,A,3", "2,A,2", "1,A,1", "1,B,1", "2,B,2", "2,B,3"]
+        assert self.played(write(*rows)) == [{"A": 1, "B": 1}, {"A": 2, "B": 2}, {"A": 3, "B": 3}, {"A": 4}]
 
     def test_price_that_is_negative_or_nothing(
         self, start_server: StartServer, pages: Pages, write: Write
