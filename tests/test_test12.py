@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,13 @@ from tests.support import Server, Step
 HANDFUL = ["BALAN", "DONOX", "KIVOS", "MILOS", "REROR", "VAZON"]
 PRICE, CHANGE = re.compile(r"\d+\.\d\d"), re.compile(r"[+-]\d+\.\d\d|0\.00")
 ENDED = "The recording prices.csv has ended. These are its last prices."
+
+# From where to where a cell's text goes, line by line.
+RECTANGLES = """(cell) => {
+  const range = document.createRange();
+  range.selectNodeContents(cell);
+  return [...range.getClientRects()].map(({ left, right }) => [left, right]);
+}"""
 
 StartServer = Callable[..., Server]
 Write = Callable[..., Path]
@@ -625,6 +633,33 @@ class TestStep12(Console, NamedEvents):
         page.get_by_role("link", name="Skip the list").press("Enter")
         page.keyboard.press("Tab")
         expect(page.get_by_role("button", name="Remove ZENON")).to_be_focused()
+
+    @pytest.mark.parametrize("width", [320, 390, 1000])
+    def test_no_price_however_long_covers_another_cell(
+        self, start_server: StartServer, pages: Pages, write: Write, width: int
+    ) -> None:
+        prices = {
+            "USUAL": ("67012.12", "66000.01"),
+            "COIN": ("0.000000000510", "0.000086123457"),
+            "DEBT": ("123456789012.12345678", "-123456789012.12345678"),
+            "RISE": ("1e-12", "999999999999"),
+        }
+        start_server(
+            "--source", str(write(*(f"{i},{name},{prices[name][i]}" for i in (0, 1) for name in prices)))
+        )
+        page = pages.connect(viewport={"width": width, "height": 780})
+        expect(page.get_by_text(ENDED)).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for name in prices:
+            columns = []
+            for cell in row(page, name).locator("td").all()[1:]:
+                boxes = cell.evaluate(RECTANGLES)
+                columns.append((min(left for left, _ in boxes), max(right for _, right in boxes)))
+            assert all(left[1] <= right[0] for left, right in pairwise(columns)), f"{name}: {columns}"
+            assert columns[-1][1] <= width
+        if width >= 390:
+            # A price as most are stays in one line, so that nobody takes its last digit for another number.
+            assert row(page, "USUAL").locator(".price").evaluate(RECTANGLES)[1:] == []
 
     def test_seeds_and_statistics_of_the_simulated_market(self) -> None:
         def run(seed: int | None) -> list[Any]:
