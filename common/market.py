@@ -118,6 +118,8 @@ MEANT, SHOWN, SHOWN_OF_SMALLEST = 14, 6, 3
 
 CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}(?:\.[0-9]{1,9})?))?")
 NUMBER = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,9})?")
+FINER = re.compile(r"[.,][0-9]{6}([0-9]{1,12})")
+MICROSECOND = timedelta(microseconds=1)
 
 
 def _parse(line: int, row: list[str]) -> _Trade:
@@ -152,7 +154,10 @@ def _parse_time(text: str) -> tuple[float | Decimal, str]:
         else:
             # Without a zone, all are of the same one, whichever that is.
             since = moment.replace(tzinfo=None) - datetime(1970, 1, 1) - (moment.utcoffset() or timedelta())
-            return since.total_seconds(), "a date" if moment.tzinfo is None else "a date with a zone"
+            # A datetime drops what is less than a microsecond, and exchanges stamp nanoseconds.
+            rest = FINER.search(text)
+            seconds = Decimal(since // MICROSECOND).scaleb(-6) + Decimal(f"0.000000{rest[1] if rest else 0}")
+            return seconds, "a date" if moment.tzinfo is None else "a date with a zone"
     raise _BadRow(f"{text[:40]!r} is not a time; use 09:30:00, 2026-01-05 or 2026-01-05T09:30:00")
 
 
@@ -193,9 +198,15 @@ def _check_clock(trades: list[_Trade]) -> None:
     """
     steps = [(before, after) for before, after in itertools.pairwise(trades) if before.symbol == after.symbol]
     back = [(before, after) for before, after in steps if before.time - after.time > 3600]
-    past = [(before, after) for before, after in steps if abs(before.time - after.time) > 12 * 3600]
-    if past or (back and 4 * len(back) < len(steps)):
-        line = max(trade.line for trade in (past or back)[0])
+    # A long step forwards is a long break, unless so few rows do not tell which way they go.
+    forwards = sum((after.time > before.time) - (after.time < before.time) for before, after in steps)
+    far = [
+        (before, after)
+        for before, after in steps
+        if before.time - after.time > 12 * 3600 or (forwards < 2 and after.time - before.time > 12 * 3600)
+    ]
+    if (far and len(steps) < 8) or (back and 4 * len(back) < len(steps)):
+        line = max(trade.line for trade in (far or back)[0])
         raise _BadRow(f"line {line}: the clock goes past midnight; give each time with its date")
 
 
