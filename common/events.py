@@ -263,7 +263,7 @@ class EventServer:
             event: the name.
             data: numbers, text, True, False, None, lists, tuples, dicts with text or integers for keys,
                 `Data`, and numbers and arrays of NumPy and the like. A page gets exactly this, or nothing. A
-                float32 arrives as what Python prints for it (0.05), a masked value as null.
+                float32 arrives as the shortest number that is the same (0.05), a masked value as null.
 
         Raises:
             TypeError: the name is no text; or the data is, or contains, something that JSON cannot hold, or
