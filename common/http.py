@@ -56,7 +56,12 @@ class HttpConnection(CarefulConnection):
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
-        self.loop.call_later(PATIENCE, self._give_up)
+        self.patience = self.loop.call_later(PATIENCE, transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        # A timer that goes on would keep the connection, with all that it has sent, in memory.
+        self.patience.cancel()
+        super().connection_lost(exc)
 
     async def handshake(self, *how: Any) -> None:
         try:
@@ -65,10 +70,6 @@ class HttpConnection(CarefulConnection):
             # It came in the instant in which the server stops, which waits for it no more.
             self.transport.abort()
             raise
-
-    def _give_up(self) -> None:
-        if self.request_bytes is not None:
-            self.transport.abort()
 
     def _hang_up(self, line: bytes) -> None:
         """Hang up on a client that sends no HTTP, instead of waiting for the rest of it."""
@@ -96,9 +97,11 @@ class HttpConnection(CarefulConnection):
         if self.connection_lost_waiter.done():
             return
         size, now = self.transport.get_write_buffer_size(), self.loop.time()
-        if size != left or (size == 0 and self.response is None):
+        # What is no request, the library answers by itself.
+        is_answered = self.response is not None or self.protocol.handshake_exc is not None
+        if size != left or (size == 0 and not is_answered):
             left, since = size, now
-        is_over = size == 0 and self.response is not None and self.is_half_closed
+        is_over = size == 0 and is_answered and self.is_half_closed
         if is_over or now - since > STALLED or not self.server.is_serving():
             self.transport.abort()
         else:
@@ -127,6 +130,7 @@ class HttpConnection(CarefulConnection):
         if not end and len(request) < MAX_REQUEST:
             return
         self.request_bytes = None
+        self.patience.cancel()
         if found := REQUEST_LINE.match(request):
             start, stop = found.span(1)
             request = request[:start] + _origin_form(found[1]) + request[stop:]

@@ -57,9 +57,10 @@ class Index:
         path: the CSV file.
         fields: how many fields it has.
         rate: the sample rate, in readings a second, which decides how wide the bins are.
+        in_memory: whether to keep it there, and not in a file.
     """
 
-    def __init__(self, path: Path, fields: int, rate: float) -> None:
+    def __init__(self, path: Path, fields: int, rate: float, *, in_memory: bool = False) -> None:
         self.path, self.fields = path, fields
         self._end = 0  # up to where the log is whole
         self._lock = threading.RLock()
@@ -69,7 +70,7 @@ class Index:
         self.base = max(0, math.ceil(math.log2(ROWS / rate * 1e6)))
         self._identity = None
         file = path.with_suffix(".index")
-        for place in (file, file, ":memory:"):
+        for place in (":memory:",) if in_memory else (file, file, ":memory:"):
             try:
                 self._open(place)
                 break
@@ -125,6 +126,7 @@ class Index:
         self._last_bin, self._position, self._rows, self._seq, self._checksum, self.is_plain = last
         self._checked = self._position  # up to where the checksum is that of the log
         self._open_bin: list[Any] | None = None
+        self._time_ns = 0  # of the last row that was taken since; bins see to what was before
 
     def _clear(self) -> None:
         for name in self._tables:
@@ -153,6 +155,11 @@ class Index:
             while left and (data := file.read(min(CHUNK, left))):
                 checksum, left = zlib.crc32(data, checksum), left - len(data)
         return left == 0 and checksum == self._checksum
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of the log could be put into it."""
+        return self._position >= self._end
 
     def update(self, begin: int, end: int) -> None:
         """Put what is new in the log into its bins.
@@ -212,6 +219,10 @@ class Index:
             lines.pop()
         else:
             is_plain = False  # the last line of a file, without an end
+        if lines and (longest := max(map(len, lines))) >= MAX_LINE:
+            raise ValueError(
+                f"a row after reading {max(self._seq, 0)} has {longest:,} bytes; {MAX_LINE:,} can be read"
+            )
         for line in lines:
             length = len(line) + 1
             if not is_plain or not line:
@@ -223,7 +234,10 @@ class Index:
             seq, time_ns, *texts = line.split(b",")
             if not (seq.isdigit() and time_ns.isdigit()):
                 raise ValueError(f"invalid literal for the number and the time of a reading: {line[:40]!r}")
-            seq, number = int(seq), int(time_ns) // 1000 >> self.base
+            seq, time_now = int(seq), int(time_ns)
+            if time_now < self._time_ns:
+                raise ValueError(f"the time goes back at reading {seq}")
+            self._time_ns, number = time_now, time_now // 1000 >> self.base
             if current is None or number != current[0]:
                 if current is not None:
                     current[6] = position

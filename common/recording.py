@@ -17,6 +17,7 @@ writes one.
 
 import asyncio
 import csv
+import io
 import itertools
 import json
 import math
@@ -89,6 +90,12 @@ class Recording:
             self.rate: float | None = rate if is_rate else self._measured_rate()
             self.index = Index(path, len(self.fields), self.rate or 100)
             self.index.update(self.begin, self.size)
+            if not self.index.is_complete:
+                # Another page is having it made, or the disk is full. Rows have to be looked at all the same
+                # before they are shown.
+                self.index.close()
+                self.index = Index(path, len(self.fields), self.rate or 100, in_memory=True)
+                self.index.update(self.begin, self.size)
             self.index.commit(is_over=True)
             self.first = self._row_at(self._offset(0, 0))[0] if self.size > self.begin else 1
             self.head, self.end_ns = self._last_row()
@@ -116,8 +123,8 @@ class Recording:
         is_same = os.path.samestat(now, then) and now.st_size >= then.st_size
         if is_same and now.st_size > then.st_size:
             is_same = self._end_of(then.st_size) == self._last_bytes
-        elif is_same and now.st_mtime_ns != then.st_mtime_ns:
-            # It can have been touched only.
+        elif is_same and (now.st_mtime_ns, now.st_ctime_ns) != (then.st_mtime_ns, then.st_ctime_ns):
+            # It can have been touched only; and whoever changes it can set its time back.
             is_same = self.index is not None and self.index.is_of_log()
             self._file_then = now if is_same else then
         if not is_same:
@@ -451,7 +458,7 @@ class Replay(Recording):
         if not data:
             raise ValueError("it is shorter than it was")
         rows, length = [], 0
-        for line in data.splitlines(keepends=True):
+        for line in io.BytesIO(data):  # unlike splitlines(), ends no line at a CR within a cell
             length += len(line)
             if line.strip():
                 rows.append((length, *start_of(line)))
@@ -590,7 +597,10 @@ def first_piece(data: bytes, have: int, head: int) -> Piece:
 
 
 def end_of_rows(path: Path, begin: int, columns: int) -> int:
-    """Return where the last whole row of a log ends; a row that is cut short, or zeros, can follow it.
+    """Return where the rows of a log end; a row that is cut short, or zeros, can follow.
+
+    That is what a kill or a power cut leaves: something without an end of line, or zeros, and before zeros
+    one row. All other lines are rows, and one that lacks a column is nothing to be passed over in silence.
 
     Args:
         path: the log.
@@ -603,6 +613,7 @@ def end_of_rows(path: Path, begin: int, columns: int) -> int:
         last = file.read(end - file.tell()).rpartition(b"\n")[2]
         if not OWN_NAME.fullmatch(path.stem) and is_whole(last, columns):
             return end
+        was_zeros = b"\0" in last
         while end > begin:
             start = max(begin, end - 2 * MAX_LINE)
             file.seek(start)
@@ -610,10 +621,13 @@ def end_of_rows(path: Path, begin: int, columns: int) -> int:
             newline = data.rfind(b"\n")
             while newline >= 0:
                 before = data.rfind(b"\n", 0, newline)
-                if before < 0 and start > begin:
+                if before < 0 and start > begin and end - start < 2 * MAX_LINE:
                     break  # this row begins before what has been read
-                if is_whole(data[before + 1 : newline], columns):
+                line = data[before + 1 : newline]
+                if line.strip() and b"\0" not in line and (not was_zeros or is_whole(line, columns)):
                     return start + newline + 1
+                if line.strip():
+                    was_zeros = b"\0" in line
                 newline = before
             end = start if end == start + newline + 1 else start + newline + 1
     return begin

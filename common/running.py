@@ -36,8 +36,10 @@ def run(main: Coroutine[Any, Any, None], options: Address) -> None:
         SystemExit: with a message, if the server cannot listen where the options say.
     """
     free_from_console()
+    deadline = threading.Timer(GRACE, _leave)
+    deadline.daemon = True
     try:
-        asyncio.run(_run_until_stopped(main))
+        asyncio.run(_run_until_stopped(main, deadline))
     except KeyboardInterrupt:
         pass  # Ctrl-C before the server was there to hear it
     except (OSError, UnicodeError) as error:
@@ -45,6 +47,9 @@ def run(main: Coroutine[Any, Any, None], options: Address) -> None:
         if reason is None:
             raise
         raise SystemExit(reason) from None
+    finally:
+        # It is for clients. What comes now, such as a log on a slow disk, may take its time.
+        deadline.cancel()
     for number in _signals():
         signal.signal(number, signal.SIG_IGN)  # one more Ctrl-C changes nothing now
     print("Stopped")
@@ -107,7 +112,7 @@ def _signals() -> list[int]:
     return [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
 
 
-async def _run_until_stopped(main: Coroutine[Any, Any, None]) -> None:
+async def _run_until_stopped(main: Coroutine[Any, Any, None], deadline: threading.Timer) -> None:
     expect_hang_ups()
     loop = asyncio.get_running_loop()
     task = asyncio.create_task(main)
@@ -118,8 +123,6 @@ async def _run_until_stopped(main: Coroutine[Any, Any, None]) -> None:
         if stopping:
             _leave()
         stopping = True
-        deadline = threading.Timer(GRACE, _leave)
-        deadline.daemon = True
         deadline.start()
         loop.call_soon_threadsafe(task.cancel)
 

@@ -353,3 +353,28 @@ def test_closed_terminal_ends_the_program_of_a_sensor(tmp_path: Path) -> None:
         server.send_signal(signal.SIGHUP)
         assert server.wait(10) == 0
         child.wait(10)
+
+
+SLOW_END = """
+import asyncio, time
+from common.running import GRACE, run
+
+async def main():
+    print("up", flush=True)
+    await asyncio.sleep(60)
+
+run(main(), None)
+time.sleep(GRACE + 1)  # as a log does whose disk is slow
+print("all is written", flush=True)
+"""
+
+
+@not_on_windows
+def test_what_is_to_be_done_at_the_end_is_not_cut_off_with_the_clients() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", SLOW_END], stdout=subprocess.PIPE, text=True, preexec_fn=ignoring()
+    ) as program:
+        assert program.stdout.readline() == "up\n"
+        program.send_signal(signal.SIGTERM)
+        output, _ = program.communicate(timeout=20)
+    assert (output, program.returncode) == ("Stopped\nall is written\n", 0)

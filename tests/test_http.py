@@ -1,21 +1,27 @@
 """Plain HTTP on the port of the WebSockets, from test9 on: what other clients than browsers send too."""
 
+import asyncio
 import email.utils
+import gc
 import http.client
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import SimpleNamespace
 
+import psutil
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
 
 from common.events import EventServer
-from common.http import client_address
+from common.http import HttpConnection, answer, client_address
 from tests.promises import request
-from tests.support import PORT, ROOT, Server, Step, raw_connection
+from tests.support import PORT, ROOT, Server, Step, raw_connection, wait_until
 
 # How long "at once" may be on a busy machine, in seconds; less than the patience with a slow client.
 AT_ONCE = 4
@@ -118,6 +124,53 @@ class TestWhatIsNoHttp:
         assert status_of("/?" + "x" * 5000) == 200
         assert status_of("/" + "x" * 10_000) == 414
         assert status_of("/", f"X: {'x' * 10_000}") == 431
+
+
+NO_REQUEST = [
+    b"GET / HTTP/1.1\r\nHo st: a\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\0b\r\n\r\n",
+    b"GET /control HTTP/1.1\r\nUpgrade: websocket\r\nHo st: a\r\n\r\n",
+    b"GET / HTTP/1.1\r\nX: " + b"a" * 20_000 + b"\r\n\r\n",
+    b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 500 + b"\r\n",
+]
+
+
+class TestWhatStays:
+    step = "test9"
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="Windows counts no descriptors")
+    def test_of_what_is_no_request_there_is_nothing(self, server: Server) -> None:
+        process = psutil.Process(server.process.pid)
+        assert status_of("/") == 200
+        before = process.num_fds()
+        for sent in NO_REQUEST * 5:
+            with suppress(ConnectionError):
+                answer_to(sent)  # waits until the server sends no more, and closes
+        wait_until(lambda: process.num_fds() <= before + 1, "the connections are closed")
+
+
+def test_an_answered_request_is_not_kept() -> None:
+    """A timer that goes on would keep it, with its answer: hundreds of MiB, if there are many a second."""
+
+    async def ask() -> int:
+        def page(connection: ServerConnection, request: Request) -> Response | None:
+            return answer(connection, request, {"/": "x" * 1000})
+
+        how = {"create_connection": HttpConnection, "process_request": page}
+        async with serve(lambda _: None, "localhost", PORT, **how):
+            for sent in (b"GET / HTTP/1.1\r\n\r\n", b"GET / HT"):
+                reader, writer = await asyncio.open_connection("localhost", PORT)
+                writer.write(sent)
+                if sent.endswith(b"\n"):
+                    await reader.read()
+                writer.close()
+            await asyncio.sleep(1.5)
+            gc.collect()
+            return sum(isinstance(thing, HttpConnection) for thing in gc.get_objects())
+
+    assert asyncio.run(ask()) == 0
 
 
 class TestTargets:

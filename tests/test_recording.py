@@ -785,6 +785,16 @@ class TestOpening:
             ),
             ("seq,time_ns,x\n2,1000,3\n1,2000,4\n", "reading 1 comes after reading 2"),
             (f"seq,time_ns,x\n1,{10**40},3\n2,{10**41},3\n", "too large"),
+            # At the end of a file as in its middle: only what has no end of line can be torn.
+            ("seq,time_ns,x\n1,1000,3\n2,2000,1\n3,3000\n", "reading 3 has 0 values, not 1"),
+            ("seq,time_ns,x\n1,1000,3\n2,2000\n3,3000\n4,4000\n", "reading 2 has 0 values, not 1"),
+            ("seq,time_ns,x\n1,1000,3\n2,2000,1,\n\n", "reading 2 has 2 values, not 1"),
+            ("seq,time_ns,x\n1,1000,3\n# the end\n", "invalid literal"),
+            # Within one bin of the index, too, however little it is.
+            ("seq,time_ns,x\n1,1000,3\n2,3000,1\n3,2999,1\n", "goes back at reading 3"),
+            (f"seq,time_ns,x\n1,1000,3\n2,2000,{'x' * 2**17}\n3,3000,1\n", "131,072 can be read"),
+            (f"seq,time_ns,x\n1,1000,3\n2,2000,1\n3,3000,{'1' * 2**17}\n", "131,072 can be read"),
+            (f"seq,time_ns,x\n1,1000,3\n2,2000,1\n3,3000,{'x' * 2**19}\n", "131,072 can be read"),
             ("PK\x03\x04\0\0\0", "does not begin with"),
             ("seq,time_ns\rx\n", "does not begin with"),
         ],
@@ -807,6 +817,48 @@ class TestOpening:
             assert exported(recording) == HEADER + data
             recording.close()
             assert recordings(path.parent)[0]["readings"] == 50
+
+    @pytest.mark.parametrize("cell", ['"a\rb"', "a\rb", '"\r"'])
+    def test_a_carriage_return_within_a_cell_ends_no_line(self, path: Path, cell: str) -> None:
+        path.write_text(f"seq,time_ns,x\n1,1000,1\n2,2000,{cell}\n3,3000,3\n", newline="")
+        recording, replay = Recording(path), Replay(path, 1000)
+        assert read_all(recording, 0)[2] == b"1,1000,1\n2,2000,\n3,3000,3\n"
+        playing = asyncio.Event()
+        playing.set()
+        run(replay.play(playing))
+        assert (replay.error, replay.head, replay.logged) == (None, 3, 3)
+        recording.close()
+        replay.close()
+
+    def test_two_who_open_a_run_at_once(self, path: Path) -> None:
+        """One makes the index; the other one must not take the rows for what they are not."""
+        text = "".join(f'"{seq}","{seq}000000","{seq}.5"\r\n' for seq in range(1, 1001))
+        path.write_text(f'"seq","time_ns","x"\r\n{text}', newline="")
+        Index(path, 1, 1000).close()
+        with sqlite3.connect(path.with_suffix(".index")) as other:
+            other.execute("BEGIN IMMEDIATE")
+            recording = Recording(path)
+            assert read_all(recording, 0)[2].splitlines()[-1] == b"1000,1000000000,1000.5"
+            assert exported(recording).endswith(b"\n1000,1000000000,1000.5\n")
+            assert recording.view(0, 10**9, 10)["bins"][-1][3] == 1000.5
+            recording.close()
+            other.rollback()
+            path.write_text(f'seq,time_ns,x\r\n{text}"1001","1001000000"\r\n', newline="")
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(ValueError, match="reading 1001 has 0 values"):
+                Recording(path)
+        other.close()
+
+    def test_an_edit_that_keeps_the_time_of_the_file(self, path: Path) -> None:
+        path.write_text("seq,time_ns,x\n1,1000,1\n2,2000,2\n")
+        recording = Recording(path)
+        about = path.stat()
+        with path.open("r+") as file:
+            file.write("seq,time_ns,x\n1,1000,7\n2,2000,2\n")
+        os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+        with pytest.raises(OSError, match="somebody else has changed it"):
+            recording.check()
+        recording.close()
 
     def test_an_empty_log(self, path: Path) -> None:
         write_log(path, [])
