@@ -19,9 +19,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Close
 from websockets.sync.client import ClientConnection, connect
+
+from common.console import drain
 
 ROOT = Path(__file__).parent.parent
 PORT = 5678
@@ -64,6 +67,12 @@ def run(coroutine: Coroutine[Any, Any, None]) -> None:
     thread.join()
     if errors:
         raise errors[0]
+
+
+def printed(capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what this process has printed since the last call; `common.console` has a thread that prints."""
+    assert drain(), "the console takes what it is given"
+    return capsys.readouterr().out
 
 
 def free_port() -> int:

@@ -14,7 +14,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from common.clients import MAX_BACKLOG, CarefulConnection
 from common.http import HttpConnection
 from tests.steps import STEPS
-from tests.support import Server, Step, raw_connection, run, text_frame
+from tests.support import Server, Step, printed, raw_connection, run, text_frame
 
 FROM_5 = STEPS[STEPS.index("test5") :]
 
@@ -128,7 +128,7 @@ def test_pings_beside_a_long_message_on_its_way_are_no_flood(
                 received += len(client.recv(2**16))
 
     serve_and(check, connection, handler)
-    assert "Cut off" not in capsys.readouterr().out
+    assert "Cut off" not in printed(capsys)
 
 
 @pytest.mark.parametrize("connection", [CarefulConnection, HttpConnection])

@@ -26,7 +26,7 @@ from common.network import announce, lan_addresses, page_address
 from common.sampling import readings
 from common.sensors import SENSORS
 from tests.rows import DISTURBANCES, disturb
-from tests.support import ROOT, raw_connection, read_log, run, text_frame
+from tests.support import ROOT, printed, raw_connection, read_log, run, text_frame
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to another process")
@@ -341,7 +341,7 @@ class TestSendToAll:
                 stalled.close()
 
         run(check())
-        assert capsys.readouterr().out == "Cut off a client that does not read what it is sent\n"
+        assert printed(capsys) == "Cut off a client that does not read what it is sent\n"
 
     @pytest.fixture
     def step5(self, monkeypatch: pytest.MonkeyPatch) -> Callable:

@@ -37,7 +37,7 @@ from common.events import (
 )
 from tests.conftest import Pages
 from tests.promises import next_event, request, send_event
-from tests.support import PORT, close_of, raw_connection, reset, text_frame, wait_until
+from tests.support import PORT, close_of, printed, raw_connection, reset, text_frame, wait_until
 
 URL = f"ws://localhost:{PORT}"
 
@@ -223,8 +223,8 @@ class TestCallbacks:
             server.send_all("end")
             while (name := json.loads(other.recv(timeout=10))["event"]) != "end":
                 assert name == "heartbeat", "errors are for their own client alone"
-        printed = capsys.readouterr().out
-        assert "\x1b" not in printed
+        output = printed(capsys)
+        assert "\x1b" not in output
         for name in (
             "plain_fails",
             "coroutine_fails",
@@ -233,7 +233,7 @@ class TestCallbacks:
             "<lambda>",
         ):
             (line, *_) = [
-                line for line in printed.splitlines() if line.startswith(f"{name}(), the handler of ")
+                line for line in output.splitlines() if line.startswith(f"{name}(), the handler of ")
             ]
             assert "(test_events.py:" in line, line
 
@@ -262,7 +262,7 @@ class TestCallbacks:
         assert 0.7 < min(times[i + 15] - times[i] for i in range(30)) < 1.2
         wait_until(lambda: len(failures) > 3, "a timer that raises goes on")
         assert "fail(), the handler of the timer of 0.01 s failed: OSError: no such sensor (test_events" in (
-            capsys.readouterr().out
+            printed(capsys)
         )
         later = threading.Event()
 
@@ -296,7 +296,7 @@ class TestCallbacks:
         assert states == ["first begins", "first ends"]
         server.start()
         wait_until(lambda: len(states) == 3, "started again")
-        assert "the handler of the background failed: ZeroDivisionError" in capsys.readouterr().out
+        assert "the handler of the background failed: ZeroDivisionError" in printed(capsys)
 
     def test_a_timer_that_is_late_makes_nothing_up(self, server: EventServer) -> None:
         times: list[float] = []
@@ -555,7 +555,7 @@ class TestSending:
             assert received.count(text.encode()) == 10
         wait_until(lambda: server.client_count == 999, "the stalled client is cut off")
         assert victim not in server.clients
-        assert capsys.readouterr().out == "Cut off a client that does not read what it is sent\n"
+        assert printed(capsys) == "Cut off a client that does not read what it is sent\n"
         for one in [stalled, *others]:
             one.close()
         wait_until(lambda: server.client_count == 0, "all have left")

@@ -24,7 +24,7 @@ from websockets.sync.client import ClientConnection, connect
 from common.live_page import PATIENCE, LivePage, _how_it_ended, _Track, start
 from tests.conftest import Pages
 from tests.promises import next_event, send_event
-from tests.support import ROOT, Server, free_port, wait_until
+from tests.support import ROOT, Server, free_port, printed, wait_until
 
 # Somebody's own page: no style, ids, and one line.
 OWN_PAGE = """<!doctype html>
@@ -155,7 +155,7 @@ class TestLivePage:
                 expect(page.locator("#text")).to_have_text(f"{number}, {again}")
             live_page.update(meter=None, text="next")
             expect(page.locator("#text")).to_have_text("next")
-            output = capsys.readouterr().out.splitlines()
+            output = printed(capsys).splitlines()
             said = [line for line in output if line.startswith("The element with the id 'meter' ")]
             assert len(said) == (told is not None), (value, output)
             assert not said or told in said[0]
@@ -163,7 +163,7 @@ class TestLivePage:
         expect(page.locator("#text")).to_have_text("last")
         expect(page.locator("#tick")).not_to_be_checked()
         live_page.close()
-        output = capsys.readouterr().out
+        output = printed(capsys)
         assert "The element with the id 'tick' takes True or False, and not False" in output
         assert "The element with the id 'choice' cannot show c" in output
 
@@ -182,7 +182,7 @@ class TestLivePage:
         )
         live_page.update(text="x" * 1_000_000, cell="again")
         expect(page.locator("#cell")).to_have_text("again")
-        assert capsys.readouterr().out.count("The value for the id 'text' takes 1,000,") == 1
+        assert printed(capsys).count("The value for the id 'text' takes 1,000,") == 1
 
     def test_value_that_has_no_text_is_told_and_takes_no_other_with_it(
         self, live_page: LivePage, capsys: pytest.CaptureFixture[str]
@@ -196,7 +196,7 @@ class TestLivePage:
             values = next_event(client, "values")["values"]
         assert (values["self"], values["before"], values["after"]) == (0, 1, 2)
         assert values["text"] == "(This value has no text: RuntimeError.)"
-        assert "The value for the id 'cell' has no text: ValueError" in capsys.readouterr().out
+        assert "The value for the id 'cell' has no text: ValueError" in printed(capsys)
 
     def test_tracked_loops_within_one_another(self, live_page: LivePage, pages: Pages) -> None:
         page = self.open(live_page, pages)
@@ -403,7 +403,7 @@ class TestLivePage:
             live_page.update(text="there")
             assert next_event(client, "values")["values"] == {"text": "there"}
         live_page.close()
-        assert "failed" not in capsys.readouterr().out
+        assert "failed" not in printed(capsys)
 
     def test_unknown_id_is_told_once(
         self, live_page: LivePage, pages: Pages, capsys: pytest.CaptureFixture[str]
@@ -414,7 +414,7 @@ class TestLivePage:
             live_page.update(bra=i, text=f"{i}")
             expect(page.locator("#text")).to_have_text(f"{i}")
         live_page.close()
-        assert capsys.readouterr().out.count("The page has no element with the id 'bra'") == 1
+        assert printed(capsys).count("The page has no element with the id 'bra'") == 1
 
     def test_page_that_is_not_there(self) -> None:
         with pytest.raises(FileNotFoundError, match=re.escape("nothing.html")):
