@@ -87,124 +87,17 @@ DEGREES = re.compile(r"(?:\bdeg(?:rees?)?|(?<![^\W\d])°) ([CF])\b")
 # What Teleplot knows behind a bar.
 FLAGS = {"", "g", "t", "np", "xy", "clr", "o", "rt"}
 
-# Units that may stand behind a number without a sign that says so. With a prefix or without:
-PREFIXED = {
-    "m",
-    "g",
-    "s",
-    "A",
-    "V",
-    "W",
-    "Hz",
-    "Pa",
-    "J",
-    "N",
-    "K",
-    "T",
-    "H",
-    "L",
-    "l",
-    "Ω",
-    "ohm",
-    "lx",
-    "eV",
-}
-PREFIXED |= {
-    "bar",
-    "rad",
-    "B",
-    "Wh",
-    "Ah",
-    "VA",
-    "VAr",
-    "var",
-    "S",
-    "Sv",
-    "Bq",
-    "mol",
-    "sps",
-    "bps",
-    "C",
-    "F",
-}
-UNITS = {f"{prefix}{unit}" for unit in PREFIXED for prefix in ["", *"pnuµμmcdhkMG"]}
-UNITS |= {
-    f"{prefix}{unit}" for prefix in ["", *"uµμmkM"] for unit in ["VDC", "VAC", "ADC", "AAC", "Vdc", "Vac"]
-}
-UNITS |= {
-    f"{prefix}{unit}" for prefix in ["", *"uµμmkM"] for unit in ["Adc", "Aac", "Vrms", "Arms", "OHM", "Ω"]
-}
-UNITS |= {"KiB", "MiB", "GiB", "TiB", "TB", "KB", "lb", "lbs", "oz", "kt", "radians", "cpm", "'C", "'F"}
-UNITS |= {
-    "%",
-    "‰",
-    "°",
-    "º",
-    "%RH",
-    "RH",
-    "deg",
-    "degC",
-    "degF",
-    "degs",
-    "degrees",
-    "lux",
-    "lm",
-    "cd",
-    "min",
-    "h",
-}
-UNITS |= {
-    "sec",
-    "hr",
-    "d",
-    "dB",
-    "dBm",
-    "dBA",
-    "dBi",
-    "rpm",
-    "RPM",
-    "ppm",
-    "ppb",
-    "ppt",
-    "pH",
-    "psi",
-    "atm",
-    "Torr",
-}
-UNITS |= {
-    "inHg",
-    "mmHg",
-    "in",
-    "ft",
-    "mi",
-    "mph",
-    "kn",
-    "knots",
-    "kmh",
-    "kph",
-    "px",
-    "bpm",
-    "BPM",
-    "Gs",
-    "G",
-    "gauss",
-}
-UNITS |= {
-    "dps",
-    "cnt",
-    "counts",
-    "LSB",
-    "mAh",
-    "kWh",
-    "Ohm",
-    "Ohms",
-    "ohms",
-    "kOhm",
-    "MOhm",
-    "bit",
-    "bits",
-    "bytes",
-}
+# Units that may stand behind a number without a sign that says so; the first ones with a prefix, too.
+PREFIXED = "m g s A V W Hz Pa J N K T H L l Ω ohm lx eV bar rad B Wh Ah VA VAr var S Sv Bq mol sps bps C F"
+OF_METERS = "VDC VAC ADC AAC Vdc Vac Adc Aac Vrms Arms OHM"
+OTHERS = """
+    % ‰ ° º %RH RH deg degC degF degs degrees 'C 'F lux lm cd min h sec hr d dB dBm dBA dBi rpm RPM ppm ppb
+    ppt pH psi atm Torr inHg mmHg in ft mi mph kn knots kt kmh kph lb lbs oz px bpm BPM Gs G gauss dps cnt
+    counts cpm LSB radians mAh kWh Ohm Ohms ohms kOhm MOhm bit bits bytes KB KiB MiB GiB TB TiB
+"""
+UNITS = {f"{prefix}{unit}" for unit in PREFIXED.split() for prefix in ["", *"pnuµμmcdhkMG"]}
+UNITS |= {f"{prefix}{unit}" for unit in OF_METERS.split() for prefix in ["", *"uµμmkM"]}
+UNITS |= set(OTHERS.split())
 # The parts of m/s^2, µg/m³ and kg·m2, each with its power.
 PART = re.compile(r"(?:[*°º]?[^\W\d_]{1,8}|%(?:RH)?|[‰°º])(?:\^?-?\d|[²³⁻¹]{1,2})?")
 

@@ -3,8 +3,10 @@
 import asyncio
 import base64
 import csv
+import errno
 import itertools
 import json
+import math
 import os
 import select
 import signal
@@ -17,7 +19,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -78,6 +80,33 @@ def printed(capsys: pytest.CaptureFixture[str]) -> str:
 def free_port() -> int:
     with socket.create_server(("localhost", 0)) as free:
         return free.getsockname()[1]
+
+
+class Disk:
+    """The file of a log on a disk that can be full, slow, or broken."""
+
+    def __init__(self, file: BinaryIO | None = None, room: float = math.inf) -> None:
+        self.file = file
+        self.room = room  # bytes until it is full
+        self.most = math.inf  # bytes that it takes at once
+        self.is_free = threading.Event()
+        self.is_free.set()
+        self.writes = 0
+
+    def write(self, data: bytearray) -> int:
+        self.writes += 1
+        self.is_free.wait(20)
+        size = int(min(self.room, self.most, len(data)))
+        if size == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.room -= size
+        return self.file.write(data[:size])
+
+    def fileno(self) -> int:
+        return self.file.fileno()
+
+    def close(self) -> None:
+        self.file.close()
 
 
 class Server:

@@ -4,7 +4,6 @@ import asyncio
 import errno
 import io
 import math
-import os
 import re
 import runpy
 import subprocess
@@ -13,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, BinaryIO
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
@@ -26,7 +25,7 @@ from common.network import announce, lan_addresses, page_address
 from common.sampling import readings
 from common.sensors import SENSORS
 from tests.rows import DISTURBANCES, disturb
-from tests.support import ROOT, printed, raw_connection, read_log, run, text_frame
+from tests.support import ROOT, Disk, printed, raw_connection, read_log, run, text_frame
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to another process")
@@ -212,7 +211,7 @@ class TestLog:
     ) -> None:
         with log_in(tmp_path, ["x"]) as log:
             path_open = Path.open
-            monkeypatch.setattr(Path, "open", lambda *args, **how: Full(path_open(*args, **how), taken))
+            monkeypatch.setattr(Path, "open", lambda *args, **how: Disk(path_open(*args, **how), taken))
             log.write(1, 1, [1.0])
             assert "No space left" in log.error
             (old,) = tmp_path.iterdir()
@@ -231,7 +230,7 @@ class TestLog:
     ) -> None:
         with log_in(tmp_path, ["x"]) as log:
             log.write(1, 1, [1.0])
-            file, log.file = log.file, Full(log.file, taken)
+            file, log.file = log.file, Disk(log.file, taken)
             log.write(200, 200, [2.0])
             log.write(300, 300, [3.0])
             assert "No space left" in log.error
@@ -244,26 +243,6 @@ class TestLog:
             # What was begun in the old file is gone with it.
             assert rows == ["200,200,2.0", "300,300,3.0", "400,400,4.0"][-(-taken // 12) :]
             file.close()
-
-
-class Full:
-    """A file on a disk with room for so many bytes."""
-
-    def __init__(self, file: BinaryIO, room: int) -> None:
-        self.file, self.room = file, room
-
-    def write(self, data: bytearray) -> int:
-        size = min(self.room, len(data))
-        if size == 0:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self.room -= size
-        return self.file.write(data[:size])
-
-    def fileno(self) -> int:
-        return self.file.fileno()
-
-    def close(self) -> None:
-        self.file.close()
 
 
 class TestReadings:

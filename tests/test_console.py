@@ -26,17 +26,20 @@ not_on_windows = pytest.mark.skipif(
 )
 
 
+def fill(writer: int) -> None:
+    """Write until no more is taken, to the last byte."""
+    os.set_blocking(writer, False)
+    for size in (4096, 1):
+        with contextlib.suppress(BlockingIOError):
+            while os.write(writer, b"x" * size):
+                pass
+    os.set_blocking(writer, True)
+
+
 def unread() -> tuple[int, list[int]]:
     """A pipe that is full, because nobody reads it."""
     reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    with contextlib.suppress(BlockingIOError):
-        while os.write(writer, b"x" * 4096):
-            pass
-    with contextlib.suppress(BlockingIOError):
-        while os.write(writer, b"x"):
-            pass
-    os.set_blocking(writer, True)
+    fill(writer)
     return writer, [reader]
 
 
@@ -64,11 +67,7 @@ def gone() -> tuple[int, list[int]]:
 def stopped() -> tuple[int, list[int]]:
     """A terminal in which Ctrl-S has been pressed: what it takes no more."""
     master, terminal = os.openpty()
-    os.set_blocking(terminal, False)
-    with contextlib.suppress(BlockingIOError):
-        while os.write(terminal, b"x" * 4096):
-            pass
-    os.set_blocking(terminal, True)
+    fill(terminal)
     return terminal, [master]
 
 

@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import psutil
 import pytest
@@ -26,7 +26,7 @@ from common import recorder as module
 from common.recorder import Recorder, repair
 from common.recording import MAX_FIELDS, Recording, read_info, recordings
 from tests.rows import DISTURBANCES, disturb
-from tests.support import ROOT, run
+from tests.support import ROOT, Disk, run
 
 FIELDS = {"x": "m/s²", "y": ""}
 
@@ -36,33 +36,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WRITE_EVERY", 0.001)
     monkeypatch.setattr(module, "RETRY_EVERY", 0.02)
     monkeypatch.setattr(module, "SYNC_EVERY", 0.02)
-
-
-class Disk:
-    """The file of a log on a disk that can be full, slow, or broken."""
-
-    def __init__(self) -> None:
-        self.file: BinaryIO | None = None
-        self.room = math.inf  # bytes until it is full
-        self.most = math.inf  # bytes that it takes at once
-        self.is_free = threading.Event()
-        self.is_free.set()
-        self.writes = 0
-
-    def write(self, data: bytearray) -> int:
-        self.writes += 1
-        self.is_free.wait(20)
-        size = int(min(self.room, self.most, len(data)))
-        if size == 0:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self.room -= size
-        return self.file.write(data[:size])
-
-    def fileno(self) -> int:
-        return self.file.fileno()
-
-    def close(self) -> None:
-        self.file.close()
 
 
 @pytest.fixture
