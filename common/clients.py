@@ -69,6 +69,11 @@ class CarefulConnection(ServerConnection):
         self.protocol.writes = writes
         super().send_data()
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self.timer:
+            self.timer.cancel()  # it would keep the connection in memory, with all that it has received
+
     def pause_writing(self) -> None:
         super().pause_writing()
         self._look_again(self.transport.get_write_buffer_size())

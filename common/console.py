@@ -7,6 +7,7 @@ behind it. An ordinary `print()` then waits or fails, and a server stands still 
 import atexit
 import io
 import os
+import select
 import sys
 import threading
 import time
@@ -19,6 +20,9 @@ from typing import Any, TextIO
 # seconds.
 MAX_WAITING = 2**18
 PATIENCE = 1.0
+# How much is printed at once where the output goes to another program, in characters. A pipe that takes
+# anything takes that, however they are encoded.
+AT_ONCE = 1000
 
 
 class Console(io.TextIOBase):
@@ -81,7 +85,7 @@ class Console(io.TextIOBase):
                 text += f"… {left_out:,} lines of console output were left out\n"
             try:
                 self._write_out(text)
-            except (OSError, ValueError):
+            except Exception:  # a program may have put anything in the place of sys.stdout
                 with self._changed:
                     self._left_out += lines
                     self.has_failed = True
@@ -142,8 +146,20 @@ def _write_raw(stream: TextIO, text: str) -> None:
 def _print_now(text: str) -> None:
     if _is_terminal(sys.stdout):
         _write_raw(sys.stdout, text)
-    else:
-        print(text, end="", flush=True)  # after what the program itself has printed and Python still keeps
+        return
+    # After what the program itself has printed and Python still keeps.
+    while text:
+        end = len(text) if len(text) <= AT_ONCE else text.rfind("\n", 0, AT_ONCE) + 1 or AT_ONCE
+        _wait_for_room()
+        print(text[:end], end="", flush=True)
+        text = text[end:]
+
+
+def _wait_for_room() -> None:
+    """Wait until a pipe takes something. Who waits in print() has a lock that the end of a program needs."""
+    if sys.platform != "win32":  # where only sockets can be waited for
+        with suppress(AttributeError, OSError, ValueError):  # it is no file of the system
+            select.select([], [sys.stdout.fileno()], [])
 
 
 def _is_terminal(stream: TextIO | None) -> bool:
@@ -178,7 +194,7 @@ def _end() -> None:
         # What cannot be written must not make Python complain, and end with the exit status 120.
         try:
             sys.stdout.flush()
-        except (OSError, ValueError):
+        except Exception:
             sys.stdout = None
 
 

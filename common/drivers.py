@@ -20,7 +20,6 @@ import inspect
 import math
 import numbers
 import os
-import re
 import shlex
 import shutil
 import sys
@@ -33,7 +32,7 @@ from typing import Any, Protocol
 from unicodedata import category
 
 from common.factory import seconds
-from common.lines import RESERVED, Garbled, parse_fields
+from common.lines import NUMBER, RESERVED, Garbled, parse_fields
 from common.sensors import SENSORS
 from common.text_sensors import Command, SensorError, SerialPort, UdpPort, serial
 
@@ -219,10 +218,6 @@ def _values_of(reading: object, fields: dict[str, str]) -> tuple[list[float | No
     return values, passed_over + [f"{_shown(name)} is no field" for name in unknown]
 
 
-# A number as text, in a pattern that takes no more time than the text is long.
-NUMBER = re.compile(r"\s*[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?\s*", re.ASCII)
-
-
 def _value(value: object) -> float | None:
     """Return the finite number that something is, as one of Python's own; None if it is none."""
     try:
@@ -244,7 +239,7 @@ def _value(value: object) -> float | None:
 
 
 def _number_in(text: str) -> float | None:
-    if not NUMBER.fullmatch(text):
+    if not NUMBER.fullmatch(text.strip()):
         return None
     return float(text) if set(text) & set(".eE") else int(text)
 

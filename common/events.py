@@ -22,6 +22,7 @@ import math
 import threading
 import traceback
 from array import array as array_of_python
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -691,8 +692,8 @@ def _data(members: list[tuple[str, Any]]) -> Data:
     data = Data()
     vars(data).update(members)
     if len(vars(data)) < len(members):
-        names = [name for name, _ in members]
-        twice = next(name for name in names if names.count(name) > 1)
+        counts = Counter(name for name, _ in members)
+        twice = next(name for name, count in counts.items() if count > 1)
         raise ValueError(f"the name {twice[:40]!r} is there twice in one object")
     return data
 

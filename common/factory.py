@@ -383,10 +383,6 @@ class Sensor:
             averages.append(_mean(recent))
         return times[-self.max_points :], averages[-self.max_points :]
 
-    def add_gap(self) -> None:
-        """Begin the average anew with the next reading."""
-        self.recent.clear()
-
     def status(self) -> dict[str, Any]:
         """Return the sensor's id, its state, and its newest timestamp and temperature."""
         return {"sensor_id": self.id, "state": self.state, **self.latest}

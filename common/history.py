@@ -81,8 +81,6 @@ class History:
             for run in runs:
                 run["live"] = self._is_recorded(run["run"])
             response = connection.respond(200, json.dumps(runs))
-            if request.method == "HEAD":
-                response.body = b""
             del response.headers["Content-Type"]
             response.headers["Content-Type"] = "application/json"
             response.headers["Cache-Control"] = "no-store"

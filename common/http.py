@@ -58,11 +58,6 @@ class HttpConnection(CarefulConnection):
         super().connection_made(transport)
         self.patience = self.loop.call_later(PATIENCE, transport.abort)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        # A timer that goes on would keep the connection, with all that it has sent, in memory.
-        self.patience.cancel()
-        super().connection_lost(exc)
-
     async def handshake(self, *how: Any) -> None:
         try:
             await super().handshake(*how)

@@ -258,7 +258,9 @@ def _finite(digits: str) -> float | None:
     number = float(digits)
     if not math.isfinite(number) or number in NO_NUMBERS:
         return None
-    return int(digits) if abs(number) >= 2**53 and digits.lstrip("+-").isdigit() else number
+    # Leading zeros count among the digits of which int() takes no more than some thousands.
+    sign, whole = "-" if digits[0] == "-" else "", digits.lstrip("+-0")
+    return int(sign + whole) if abs(number) >= 2**53 and whole.isdigit() else number
 
 
 def is_unit(text: str) -> bool:

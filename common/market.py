@@ -13,7 +13,7 @@ import random
 import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -171,7 +171,7 @@ def _in_order(trades: list[_Trade]) -> list[_Trade]:
             )
         by_symbol[trade.symbol].append(trade)
     # Many files have the newest row first, or the newest of some symbols.
-    steps = {symbol: _forward_steps(those) for symbol, those in by_symbol.items()}
+    steps = {symbol: _forward_steps(itertools.pairwise(those)) for symbol, those in by_symbol.items()}
     all_steps = sum(steps.values())
     ordered = [
         trade
@@ -183,12 +183,9 @@ def _in_order(trades: list[_Trade]) -> list[_Trade]:
     return sorted(ordered, key=lambda trade: trade.time)
 
 
-def _forward_steps(trades: list[_Trade]) -> int:
+def _forward_steps(steps: Iterable[tuple[_Trade, _Trade]]) -> int:
     """Return how often the time grows from one trade to the next, less how often it shrinks."""
-    return sum(
-        (after.time > before.time) - (after.time < before.time)
-        for before, after in itertools.pairwise(trades)
-    )
+    return sum((after.time > before.time) - (after.time < before.time) for before, after in steps)
 
 
 def _check_clock(trades: list[_Trade]) -> None:
@@ -199,7 +196,7 @@ def _check_clock(trades: list[_Trade]) -> None:
     steps = [(before, after) for before, after in itertools.pairwise(trades) if before.symbol == after.symbol]
     back = [(before, after) for before, after in steps if before.time - after.time > 3600]
     # A long step forwards is a long break, unless so few rows do not tell which way they go.
-    forwards = sum((after.time > before.time) - (after.time < before.time) for before, after in steps)
+    forwards = _forward_steps(steps)
     far = [
         (before, after)
         for before, after in steps

@@ -118,10 +118,13 @@ async def _run_until_stopped(main: Coroutine[Any, Any, None], deadline: threadin
     task = asyncio.create_task(main)
     stopping = False
 
-    def stop(*_: object) -> None:
+    def stop(number: int, _: object) -> None:
         nonlocal stopping
         if stopping:
-            _leave()
+            # Somebody who presses Ctrl-C again has lost patience. A terminal that is closed says so twice.
+            if number == signal.SIGINT:
+                _leave()
+            return
         stopping = True
         deadline.start()
         loop.call_soon_threadsafe(task.cancel)

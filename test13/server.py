@@ -135,7 +135,6 @@ def find_silent():
         if sensor.state != "silent" and time.monotonic() - sensor.heard > options.silent_after:
             set_state(sensor, "silent")
             # A point without a value makes a gap: no line is drawn across the silence.
-            sensor.add_gap()
             news["readings"].append({**sensor.status(), "average": None})
 
 

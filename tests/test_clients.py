@@ -1,20 +1,24 @@
 """Clients that make the server send, and read nothing of it: common/clients.py, at every step that has it."""
 
 import asyncio
+import gc
 import itertools
 import socket
 import struct
 import threading
 import time
+import weakref
+from contextlib import suppress
 
 import psutil
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 
 from common.clients import MAX_BACKLOG, CarefulConnection
 from common.http import HttpConnection
 from tests.steps import STEPS
-from tests.support import Server, Step, printed, raw_connection, run, text_frame
+from tests.support import Server, Step, printed, raw_connection, reset, run, text_frame, wait_until
 
 FROM_5 = STEPS[STEPS.index("test5") :]
 
@@ -129,6 +133,66 @@ def test_pings_beside_a_long_message_on_its_way_are_no_flood(
 
     serve_and(check, connection, handler)
     assert "Cut off" not in printed(capsys)
+
+
+def test_pings_whose_answers_are_read_are_no_flood_however_many(capsys: pytest.CaptureFixture[str]) -> None:
+    # Most of the answers to a burst wait for the client, and all of them together are more than may wait.
+    burst = 3 * MAX_BACKLOG // 4 // len(LONG_PING)
+    length = burst * (len(LONG_PING) - 4)  # a server masks nothing
+
+    async def handler(connection: ServerConnection) -> None:
+        # The system would keep all of them, and hand them over one by one.
+        connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        await connection.send("ready")
+        await connection.wait_closed()
+
+    def check() -> None:
+        with raw_connection("/", buffer=4096) as client:
+            assert client.recv(100).endswith(b"ready")
+            for _ in range(4):
+                client.sendall(LONG_PING * burst)
+                received = 0
+                while received < length:
+                    data = client.recv(2**16)
+                    assert data, "cut off"
+                    received += len(data)
+
+    serve_and(check, CarefulConnection, handler)
+    assert "Cut off" not in printed(capsys)
+
+
+def test_client_that_has_taken_all_is_looked_at_no_more() -> None:
+    ended = []
+
+    async def handler(connection: ServerConnection) -> None:
+        await connection.send("x" * 20 * MAX_BACKLOG)
+        # Later, the timer would compare what waits then with what has waited here.
+        ended.append(connection.timer.cancelled())
+        await connection.wait_closed()
+
+    def check() -> None:
+        with raw_connection("/") as client:
+            wait_until(lambda: len(client.recv(2**18)) == 0 or ended, "the message is taken")
+
+    serve_and(check, CarefulConnection, handler)
+    assert ended == [True]
+
+
+def test_slow_client_that_has_gone_is_forgotten() -> None:
+    known = []
+
+    async def handler(connection: ServerConnection) -> None:
+        known.append(weakref.ref(connection))
+        with suppress(ConnectionClosed):
+            await connection.send("x" * 20 * MAX_BACKLOG)
+
+    def check() -> None:
+        with raw_connection("/", buffer=4096) as client:
+            wait_until(lambda: known and known[0]() and known[0]().timer, "its connection takes no more")
+            reset(client)
+        wait_until(lambda: gc.collect() >= 0 and known[0]() is None, "nothing keeps it in memory")
+
+    serve_and(check, CarefulConnection, handler)
 
 
 @pytest.mark.parametrize("connection", [CarefulConnection, HttpConnection])

@@ -2,24 +2,31 @@
 
 import contextlib
 import errno
+import io
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 
-from common.console import Console
+from common.console import Console, _write_raw
+from tests.copies import Copy
 from tests.steps import STEPS
 from tests.support import Step, close_of, wait_until
 
 WITH_RUN = STEPS[STEPS.index("test3") :]
+
+# As a reader has it: with it, Python keeps nothing that it could still try to write in the end.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 
 not_on_windows = pytest.mark.skipif(
     sys.platform == "win32", reason="the consoles and the signals here are those of other systems"
@@ -91,7 +98,7 @@ def server_at(step: Step, console: int, *options: str, **how: object) -> Iterato
     server = subprocess.Popen(
         [sys.executable, "server.py", *options],
         cwd=step.folder,
-        env=os.environ | {"PYTHONIOENCODING": "utf-8", "BROWSER": f'"{sys.executable}" -c pass %s'},
+        env=ENVIRONMENT | {"PYTHONIOENCODING": "utf-8", "BROWSER": f'"{sys.executable}" -c pass %s'},
         stdout=console,
         stderr=console,
         **how,
@@ -140,9 +147,10 @@ def use(step: Step, client: object) -> None:
         *[(name, console) for name in ("test5", "test11", WITH_RUN[-1]) for console in CONSOLES],
     ],
 )
-def test_server_goes_on_and_ends_well(name: str, console: Callable[[], tuple[int, list[int]]]) -> None:
-    step = Step(name)
-    logs = set((step.folder / "logs").glob("*"))
+def test_server_goes_on_and_ends_well(
+    name: str, console: Callable[[], tuple[int, list[int]]], tmp_path: Path
+) -> None:
+    step = Copy(name, tmp_path).step  # where a log can be made that nobody has to know of
     writer, others = console()
     try:
         with server_at(step, writer) as server:
@@ -153,10 +161,6 @@ def test_server_goes_on_and_ends_well(name: str, console: Callable[[], tuple[int
     finally:
         for number in (writer, *others):
             os.close(number)
-        for file in set((step.folder / "logs").glob("*")) - logs:
-            file.unlink()
-        with contextlib.suppress(OSError):
-            (step.folder / "logs").rmdir()
 
 
 # How much may wait here, in characters: enough to see it, and soon written.
@@ -238,7 +242,7 @@ for i in range(20_000):
 print("Größe ▀▄█ \\ud800")
 """
     with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, env=os.environ | {"PYTHONIOENCODING": "utf-8"}
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, env=ENVIRONMENT | {"PYTHONIOENCODING": "utf-8"}
     ) as program:
         time.sleep(0.3)
         lines = program.stdout.read().decode().splitlines()
@@ -247,12 +251,29 @@ print("Größe ▀▄█ \\ud800")
 
 
 @not_on_windows
+def test_full_terminal_that_somebody_has_set_not_to_wait_gets_all() -> None:
+    writer, (reader,) = unread()
+    os.set_blocking(writer, False)
+    with os.fdopen(reader, "rb") as terminal, io.TextIOWrapper(io.FileIO(writer, "w")) as stream:
+        console = Console(partial(_write_raw, stream), stream)
+        print("the last", file=console)
+        assert not console.drain(0.2)
+        shown = b""
+        while not shown.endswith(b"the last\n"):
+            assert select.select([terminal], [], [], 10)[0], "nothing more comes"
+            shown += os.read(reader, 2**16)
+        assert console.drain(10)
+
+
+@not_on_windows
 @pytest.mark.parametrize("console", [*CONSOLES, unread], ids=lambda console: console.__name__)
 def test_end_of_a_program_of_ones_own(console: Callable[[], tuple[int, list[int]]]) -> None:
     """One that has said something beside its own output, and ends by itself."""
     code = "from common.console import say; say('beside')"
     writer, others = console()
-    with subprocess.Popen([sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE) as program:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE, env=ENVIRONMENT
+    ) as program:
         if console is unread:
             with pytest.raises(subprocess.TimeoutExpired):
                 program.wait(2)  # as every program does
@@ -278,15 +299,20 @@ drain()
 assert sys.stdout is stdout
 for i in range(20_000):
     print("line", i)
+sys.stdout.flush()
 if os.fork() == 0:
-    sys.exit(0)  # which has none of the threads, and waits for none
+    say("beside")  # it has none of the threads, and waits for none
+    sys.exit(0)
+os.wait()
 """
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=20, encoding="utf-8")
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, timeout=20, encoding="utf-8", env=ENVIRONMENT
+    )
     assert (result.returncode, result.stderr) == (0, "")
     assert [line for line in result.stdout.splitlines() if line != "beside"] == [
         f"line {i}" for i in range(20_000)
     ]
-    assert result.stdout.count("beside") == 3
+    assert result.stdout.count("beside") == 4
 
 
 # Starts a program as the only one of a terminal of its own, whose number is the first argument.
@@ -338,6 +364,53 @@ def test_what_is_ignored_from_the_start_stays_so(name: str, number: str) -> None
         greet(step)
         server.send_signal(signal.SIGTERM if number != "SIGTERM" else signal.SIGINT)
         assert server.wait(10) == 0
+
+
+@not_on_windows
+@pytest.mark.parametrize("number", ["SIGHUP", "SIGTERM"])
+def test_who_says_twice_that_the_server_has_to_stop_does_not_cut_it_short(number: str) -> None:
+    """When a shell ends, the program in its terminal gets a SIGHUP from it, and one from the system."""
+    code = """
+import asyncio, os, signal, time
+from common.running import run
+
+async def main():
+    os.kill(os.getpid(), signal.{0})
+    try:
+        await asyncio.sleep(60)
+    finally:
+        os.kill(os.getpid(), signal.{0})
+        await asyncio.sleep(0.1)
+        print("all is done")
+
+run(main(), None)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code.replace("{0}", number)],
+        capture_output=True,
+        timeout=20,
+        encoding="utf-8",
+        preexec_fn=ignoring(),
+        env=ENVIRONMENT,
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "all is done\nStopped\n", "")
+
+
+def test_program_whose_own_stdout_raises_anything_ends() -> None:
+    code = """
+import sys
+from common.console import say
+
+class Window:
+    def write(self, text):
+        raise RuntimeError("main thread is not in main loop")
+    flush = write
+
+sys.stdout = Window()
+say("hello")
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=20, encoding="utf-8")
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 @not_on_windows

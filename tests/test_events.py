@@ -70,6 +70,17 @@ class NumPyLike:
         return self.value
 
 
+def test_names_that_come_twice_are_found_soon(server: EventServer) -> None:
+    server.on_message("click", lambda e: None)
+    names = [str(number) for number in range(40_000)]
+    members = ",".join(f'"{name}":1' for name in [*names, names[-1]])
+    with client(server) as page:
+        begun = time.monotonic()
+        page.send('{"event":"click","data":{' + members + "}}")
+        assert "the name '39999' is there twice in one object" in next_event(page, "error")
+        assert time.monotonic() - begun < 3
+
+
 class TestCallbacks:
     def test_every_form_in_the_order_of_registration(self, server: EventServer) -> None:
         calls: list[Any] = []

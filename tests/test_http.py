@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
@@ -178,6 +179,28 @@ def test_an_answered_request_is_not_kept() -> None:
             pytest.fail(f"{kept()} connections are kept")
 
     run(ask())
+
+
+def test_only_a_request_has_to_arrive_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("common.http.PATIENCE", 0.3)
+
+    async def talk() -> None:
+        async def echo(connection: ServerConnection) -> None:
+            async for message in connection:
+                await connection.send(message)
+
+        async with serve(echo, "localhost", PORT, create_connection=HttpConnection):
+            client = await connect(f"ws://localhost:{PORT}", proxy=None)
+            reader, writer = await asyncio.open_connection("localhost", PORT)
+            writer.write(b"GET / HT")
+            async with asyncio.timeout(10):
+                assert await reader.read() == b"", "the request is waited for no longer"
+                await client.send("still here")
+                assert await client.recv() == "still here"
+            writer.close()
+            await client.close()
+
+    run(talk())
 
 
 class TestTargets:

@@ -1,15 +1,17 @@
-"""common/lines.py and common/collector.py: what real devices print, and what is made of it."""
+"""What real devices print, and what common/lines.py, common/collector.py and common/tally.py make of it."""
 
 import contextlib
 import math
 import random
+import re
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from common.collector import MAX_NAMES, QUIET, Collector, PassedOver, Sample
+from common.collector import MAX_GROUPS, MAX_NAMES, QUIET, Collector, PassedOver, Sample
 from common.lines import ENDLESS_SECONDS, MAX_FIELDS, MAX_LINE, Garbled, Splitter, parse_fields, parse_line
+from common.tally import LATEST, Tally
 
 CSI = "\x1b["
 
@@ -99,6 +101,7 @@ class TestParseLine:
                 [("T", 23.4, "°C"), ("T 2", 74.1, "°F"), ("Heat index", 23, "°C")],
             ),
             ("Accel: 0.1, 0.2, 9.8", [("Accel", 0.1), ("Accel 2", 0.2), ("Accel 3", 9.8)]),
+            ("acc:1,2,3", [("acc", 1), ("acc 2", 2), ("acc 3", 3)]),
             ("Accel:12,-5,1003", [("Accel", 12), ("Accel 2", -5), ("Accel 3", 1003)]),
             ("temp (°C):21,hum (%):50", [("temp", 21, "°C"), ("hum", 50, "%")]),
             ("ch(A):1,ch(B):2", [("ch(A)", 1), ("ch(B)", 2)]),
@@ -485,6 +488,22 @@ class TestCollector:
             {"value1": 1, "value2": 2},
         ]
 
+    def test_number_of_more_digits_than_python_makes_an_integer_of(self) -> None:
+        lines = ["1", "0" * 4400 + "9007199254740993", "2"]
+        expected = [{"value": number} for number in (1, 9007199254740993, 2)]
+        assert readings(Collector(from_start=True), *lines) == expected
+
+    def test_times_and_names_without_end_take_no_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("common.collector.QUIET", 60)  # so nothing is given out because of the time
+        collector = Collector({"x": "", "y": ""})
+        lines = [f"x:{time_ms}:1" for time_ms in range(MAX_GROUPS + 1)]
+        assert len(readings(collector, *lines)) == len(lines)
+        collector = Collector(from_start=False)
+        assert readings(collector, "x:1,y:2", "x:1,y:2")
+        for i in range(MAX_FIELDS + 2):
+            readings(collector, f"x:1,y:2,noise{i}:3")
+        assert len(collector._seen) <= MAX_FIELDS
+
     def test_column_of_text_is_no_field(self) -> None:
         collector = Collector(from_start=True)
         assert readings(collector, "time,temp,note", "10:00:00,21.5,ok", "10:00:01,nan,22") == [
@@ -769,3 +788,27 @@ class TestDevices:
         ]
         assert samples == expected[-len(samples) :]
         assert len(samples) >= 19
+
+
+class TestTally:
+    def test_state_changes_above_a_tenth_and_back_below_a_twentieth(self) -> None:
+        tally = Tally(lambda text: None)
+        tally.garbled("noise")
+        assert tally.read()[0] == "ok", "one of two lines says nothing yet"
+        for _ in range(LATEST):
+            tally.read()
+        for _ in range(10):
+            tally.garbled("noise")
+        assert tally.read()[0] == "ok"
+        tally.garbled("noise")
+        assert tally.read()[0] == "garbled"
+        # Before the eleven there are 87 among the latest. Six of the eleven have to go, too.
+        assert [tally.read()[0] for _ in range(93)] == ["garbled"] * 92 + ["ok"]
+
+    def test_what_comes_thousands_of_times_is_said_a_few_times(self) -> None:
+        said: list[str] = []
+        tally = Tally(said.append)
+        for _ in range(1000):
+            tally.garbled("noise")
+        assert [re.findall(r"\d+", text) for text in said] == [[str(2**i)] for i in range(10)]
+        assert tally.report()["garbled"] == 1000
