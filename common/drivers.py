@@ -275,7 +275,8 @@ def explain(error: BaseException) -> str:
         return _one_line(f"{error.strerror} ({error.filename})" if error.filename else error.strerror)
     place = traceback.extract_tb(error.__traceback__)[-1:]
     where = f" ({Path(place[0].filename).name}, line {place[0].lineno})" if place else ""
-    return f"{type(error).__name__}: {_one_line(error)}{where}"
+    text = _one_line(error)
+    return f"{type(error).__name__}{': ' if text else ''}{text}{where}"
 
 
 def _one_line(error: BaseException | str) -> str:

@@ -45,15 +45,20 @@ class History:
             name: its name, or None for the run that is recorded now.
 
         Returns:
-            The run; None if there is none of this name.
+            The run; None if none has begun yet.
+
+        Raises:
+            ValueError: if there is no run of this name, or none that can be read, in words for the reader.
         """
         if name is None or self._is_recorded(name):
             return self.log
         # Only the name of a file that is there leads to a file.
-        if name in [path.stem for path in self.folder.glob("*.csv")]:
-            with suppress(OSError, ValueError):
-                return await asyncio.to_thread(Recording, self.folder / f"{name}.csv")
-        return None
+        if name not in [path.stem for path in self.folder.glob("*.csv")]:
+            raise ValueError(f"there is no run {name[:40]!r}")
+        try:
+            return await asyncio.to_thread(Recording, self.folder / f"{name}.csv")
+        except OSError as error:
+            raise ValueError(f"{name[:40]}.csv cannot be read: {error.strerror}") from None
 
     def _is_recorded(self, name: str) -> bool:
         """Return whether this is the run that is recorded now; one that is replayed is over."""
@@ -89,9 +94,12 @@ class History:
             start, stop = (_microseconds(query[name]) if name in query else None for name in ("from", "to"))
         except ValueError as error:
             return connection.respond(400, f"{error}\n")
-        run = await self.open_run(query.get("run"))
+        try:
+            run = await self.open_run(query.get("run"))
+        except ValueError as error:
+            return connection.respond(404, f"{error}; the list of the runs is at /runs\n")
         if run is None:
-            return connection.respond(404, "There is no such run. The list of the runs is at /runs\n")
+            return connection.respond(404, "no run has begun yet\n")
         try:
             size, pieces = await asyncio.to_thread(run.export, start, stop)
             name = run.name if start is None and stop is None else f"{run.name}-part"
@@ -109,9 +117,10 @@ class History:
                 nothing.
         """
         name = parse_qs(connection.request.path.partition("?")[2]).get("run", [None])[0]
-        opened = await self.open_run(name) if name else None
-        if name and opened is None:
-            await connection.close(1008, f"there is no run {name[:40]!r}")
+        try:
+            opened = await self.open_run(name) if name else None
+        except ValueError as error:
+            await connection.close(1008, str(error))
             return
         recording = sending = None
 

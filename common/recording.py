@@ -101,6 +101,8 @@ class Recording:
             self.head, self.end_ns = self._last_row()
             if max(self.head, self.end_ns) >= 2**63:
                 raise ValueError("its numbers are too large")
+            if self.first < 1:
+                raise ValueError("its readings are counted from 0, and have to be from 1")
         except (ValueError, OverflowError) as error:
             self.close()
             raise ValueError(f"{path.name} is not a log that can be read: {error}") from None

@@ -30,7 +30,7 @@ def quote(symbol, price):
     close = market.closes[symbol]
     change = price - close
     if not change:
-        return [f"{price:f}", f"{change:f}", "0.00"]
+        return [f"{price:f}", f"{change:f}", "0.00" if close else None]
     # Prices can be negative, as that of oil in April 2020; and of nothing there are no percents.
     percent = f"{100 * change / abs(close):+.2f}" if close else None
     return [f"{price:f}", f"{change:+f}", percent]

@@ -91,9 +91,10 @@ async def handle_control(connection):
 async def handle_data(connection):
     """Serve one page from the log. The newest readings are its end, so nothing comes twice, or never."""
     name = parse_qs(connection.request.path.partition("?")[2]).get("run", [None])[0]
-    recording = await history.open_run(name)
-    if recording is None:
-        await connection.close(1008, f"there is no run {name[:40]!r}")
+    try:
+        recording = await history.open_run(name)
+    except ValueError as error:
+        await connection.close(1008, str(error))
         return
     hello = {
         "epoch": recording.epoch,

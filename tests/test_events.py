@@ -838,6 +838,7 @@ class TestEventSocket:
             "[undefined]": "Undefined (0)",
             "{ f() {} }": "Function (f)",
             "new Map()": "Map;",
+            "new Date(0)": "Date;",
             "new Float32Array(2)": "Float32Array;",
             "new Date(NaN)": "Invalid Date",
             "(() => { const a = []; a.push(a); return a; })()": "this data: TypeError",

@@ -1190,7 +1190,8 @@ class TestForClients:
             "old/", "secret", "a" * 5000, "..%5Cold",
         ]:  # fmt: skip
             status, _, body = response(f"/log.csv?run={name}")
-            assert (status, body) == (404, b"There is no such run. The list of the runs is at /runs\n"), name
+            why = f"there is no run {unquote(name)[:40]!r}; the list of the runs is at /runs\n"
+            assert (status, body.decode()) == (404, why), name
         for path, method, status in [
             ("//[", "GET", 404), ("/log.csv", "DELETE", 405), ("/runs", "POST", 405), ("/?x", "GET", 200),
         ]:  # fmt: skip

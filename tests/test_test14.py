@@ -683,6 +683,26 @@ class TestStep14(Console, Commands, Programs):
             expect(page.locator("#count")).to_have_text("6 readings")
             wait_until(lambda how=how: page.evaluate(DRAWN_OF_OTHERS, how) == wanted, how)
 
+    def test_run_that_cannot_be_read_is_refused_with_the_reason(
+        self, start_server: Callable[..., Server], pages: Pages, copied_folder: Path
+    ) -> None:
+        pages.errors_are_expected = True
+        logs = copied_folder / "logs"
+        logs.mkdir()
+        (logs / "short.csv").write_text("seq,time_ns,x\n1,1000000000,1\n2,2000000000\n3,3000000000,3\n")
+        (logs / "zero.csv").write_text("seq,time_ns,x\n0,1000000000,1\n1,2000000000,2\n")
+        start_server(folder=copied_folder)
+        page = pages.connect()
+        for name, why in [
+            ("short", "short.csv is not a log that can be read: "),
+            ("zero", "zero.csv is not a log that can be read: its readings are counted from 0"),
+        ]:
+            page.get_by_label("Run").select_option(name)
+            expect(page.locator("#notice")).to_contain_text(why)
+            expect(page.get_by_role("status")).to_have_text("Connected to localhost")
+            expect(page.locator("#notice")).to_contain_text(why)
+            assert page.get_by_label("Run").input_value() == ""
+
     def test_run_of_many_fields(
         self, start_server: Callable[..., Server], pages: Pages, copied_folder: Path
     ) -> None:

@@ -72,7 +72,7 @@ class EventSocket {
   static refuse(key, value) {
     const given = this[key];
     const where = key === "" || key === "data" ? "" : ` (${key})`;
-    const kind = Object.prototype.toString.call(value).slice(8, -1);
+    const kind = Object.prototype.toString.call(given).slice(8, -1); // a Date has already become text
     // Another integer may have been meant that JavaScript has rounded to this one. From 1e21 on it has an
     // exponent in JSON, and is no integer for Python.
     const rounded = Number.isInteger(value) && Math.abs(value) >= 2 ** 53 && Math.abs(value) < 1e21;
@@ -80,7 +80,7 @@ class EventSocket {
     if (typeof value === "number" && !Number.isFinite(value)) throw `${value}${where}; send null, or text`;
     if (value === null && given !== null) throw `${given}${where}`;
     // Of objects, JSON has arrays and plain ones; of the rest, text, numbers, true, false and null.
-    const known = Object(value) === value ? ["Array", "Object"] : ["Null", "Boolean", "Number", "String"];
+    const known = Object(given) === given ? ["Array", "Object"] : ["Null", "Boolean", "Number", "String"];
     if (!known.includes(kind)) throw `${kind}${where}; send numbers, text, arrays or plain objects`;
     return value;
   }
