@@ -68,7 +68,7 @@ class TestTroubles:
         sent_once = ("time.sleep(0.5)", "print(server.recv(1000).decode())\n        break")
         feed = run_sensor(copy, (' + b"\\n"', ""), sent_once)
         feed.wait_for("error")
-        entry.seen_in(feed.output, **{"17952427": "…"})
+        entry.seen_in(feed.output, **{"17952": "…"})
         assert "`the line is too long`" in entry.why
 
     @trouble("`Late readings: 12`")
