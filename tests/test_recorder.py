@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import psutil
 import pytest
@@ -26,7 +26,7 @@ from common import recorder as module
 from common.recorder import Recorder, repair
 from common.recording import MAX_FIELDS, Recording, read_info, recordings
 from tests.rows import DISTURBANCES, disturb
-from tests.support import ROOT, Disk, run
+from tests.support import ROOT, Disk, run, wait_until
 
 FIELDS = {"x": "m/s²", "y": ""}
 
@@ -525,6 +525,27 @@ class TestDisks:
 
         run(main())
 
+    def test_an_index_that_fails_is_not_tried_with_each_reading(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "RETRY_EVERY", 3600)
+        tries = 0
+
+        def fail(*_: Any) -> None:
+            nonlocal tries
+            tries += 1
+            raise MemoryError
+
+        async def main() -> None:
+            async with recording_in(tmp_path) as log:
+                monkeypatch.setattr(module.Index, "update", fail)
+                for i in range(10):
+                    log.add(time.time_ns(), [i, None])
+                    await log.more_than(i)
+                assert tries == 1
+
+        run(main())
+
     def test_a_folder_that_is_none(self, tmp_path: Path) -> None:
         (tmp_path / "logs").write_text("")
 
@@ -583,6 +604,7 @@ class TestDisks:
                 assert log.error.startswith("ERROR: somebody has"), "to be read by who comes later"
                 assert heard[alarms:] == [log.error]
                 assert (old.read_bytes() if old.exists() else None) == left, "it is somebody else's now"
+                assert old.with_suffix(".index").exists() == old.exists(), "an index of nothing"
                 left_info = json.loads(old.with_suffix(".json").read_text())
                 assert left_info["fields"] == ["x", "y"]
                 assert not {"process", "locked", "epoch"} & set(left_info)
@@ -603,8 +625,12 @@ class TestDisks:
                 for time_over in range(1, 4):
                     for i in range(10):
                         log.add(time.time_ns(), [i, None])
-                    await until(lambda: log.logged == 10, "written")
-                    await asyncio.sleep(0.05)  # the index is there, too
+                    # In this file, and in its index: `logged` may still be that of the one before.
+                    await until(lambda: log.index and log.index._rows == 10, "written")
+                    await log.more_than(log.acquired - 1)
+                    # Whoever comes now sees what there is.
+                    numbers, _, gone = await read_from(log, 0, log.acquired)
+                    assert (len(numbers), gone) == (10, log.gone)
                     before, path = log.gone, log.path
                     for file in (path.with_suffix(".json"), *path.parent.glob("*.index*"), path):
                         file.unlink(missing_ok=True)
@@ -617,6 +643,36 @@ class TestDisks:
         output = capsys.readouterr().out
         assert output.count("ERROR: somebody has deleted or renamed logs/") == 3
         assert "with 10 of this run's readings (30 by now); it goes on in a new file" in output
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be deleted there")
+    def test_a_log_that_is_taken_away_while_it_is_put_on_the_disk(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "SYNC_EVERY", 0.3)
+        heard: list[str | None] = []
+        synced: list[bool] = []
+
+        async def main() -> None:
+            async with recording_in(tmp_path, changed=lambda: heard.append(log.error)) as log:
+                log.add(time.time_ns(), [1, None])
+                await log.more_than(0)
+                old, fsync = log._file, os.fsync
+
+                def sync(file: BinaryIO) -> None:
+                    if file is old:
+                        log.path.unlink()
+                        wait_until(lambda: log._file is not old, "noticed")
+                        synced.append(False)
+                    fsync(file)  # which fails, because the file is closed
+                    synced.append(True)
+
+                monkeypatch.setattr(os, "fsync", sync)
+                await until(lambda: False in synced, "it is taken away")
+                log.add(time.time_ns(), [2, None])
+                await until(lambda: True in synced, "the new one is on the disk")
+            assert not any("cannot write" in error for error in heard if error)
+
+        run(main())
 
     @pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be deleted there")
     @pytest.mark.parametrize("room", [0, 1, 15, 16, 17, 25, 60])
