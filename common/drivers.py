@@ -368,8 +368,7 @@ def _defined_in(path: Path) -> Any:
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
     path = path.resolve()
-    if str(path.parent) not in sys.path[:1]:
-        sys.path.insert(0, str(path.parent))
+    sys.path.insert(0, str(path.parent))
     spec = importlib.util.spec_from_file_location("own_sensor", path)
     module = sys.modules["own_sensor"] = importlib.util.module_from_spec(spec)
     try:

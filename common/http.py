@@ -78,7 +78,7 @@ class HttpConnection(CarefulConnection):
     def respond(self, status: int | HTTPStatus, text: str) -> Response:
         response = super().respond(status, text)
         # What answers HEAD has the length of the text, and not the text itself (RFC 9110, section 9.3.2).
-        if self.request is not None and self.request.method == "HEAD":
+        if self.request.method == "HEAD":
             response.body = b""
         return response
 

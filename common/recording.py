@@ -279,7 +279,8 @@ class Recording:
                 while offset < stop and (data := lines_at(file, offset, PIECE, stop)):
                     offset += len(data)
                     try:
-                        yield data if is_plain else plain(data)
+                        if piece := data if is_plain else plain(data):  # there can be nothing but empty lines
+                            yield piece
                     except ValueError:
                         raise OSError(None, "somebody else has changed it") from None
 
@@ -338,10 +339,12 @@ class Recording:
 
     def _measured_rate(self) -> float:
         """Return how many readings a second there are among the first thousand."""
+        lines, offset = [], self.begin
         with self.path.open("rb") as file:
-            file.seek(self.begin)
-            lines = lines_at(file, self.begin, PIECE, self.size).split(b"\n")[:1000]
-        times = sorted(start_of(line)[1] for line in lines if line.strip())
+            while not lines and (data := lines_at(file, offset, PIECE, self.size)):
+                offset += len(data)
+                lines = [line for line in data.split(b"\n") if line.strip()]
+        times = sorted(start_of(line)[1] for line in lines[:1000])
         steps = sorted(after - before for before, after in itertools.pairwise(times))
         return 1e9 / max(1, steps[len(steps) // 2]) if steps else 1.0
 
@@ -455,19 +458,18 @@ class Replay(Recording):
     def _next_lines(self) -> list[tuple[int, int, int]]:
         """Return of each of the next rows how many bytes it is, its number, and its time."""
         self.check()
+        rows, length, offset = [], 0, self.size
         with self.path.open("rb") as file:
-            data = lines_at(file, self.size, PIECE, self._end)
-        if not data:
-            raise ValueError("it is shorter than it was")
-        rows, length = [], 0
-        for line in io.BytesIO(data):  # unlike splitlines(), ends no line at a CR within a cell
-            length += len(line)
-            if line.strip():
-                rows.append((length, *start_of(line)))
-                length = 0
-        if length and rows:
-            # Empty lines after the last row.
-            rows[-1] = (rows[-1][0] + length, *rows[-1][1:])
+            while not rows:  # there can be many empty lines before the next one
+                data = lines_at(file, offset, PIECE, self._end)
+                if not data:
+                    raise ValueError("it is shorter than it was")
+                offset += len(data)
+                for line in io.BytesIO(data):  # unlike splitlines(), ends no line at a CR within a cell
+                    length += len(line)
+                    if line.strip():
+                        rows.append((length, *start_of(line)))
+                        length = 0
         return rows
 
 

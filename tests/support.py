@@ -176,7 +176,8 @@ class Server:
 
     @property
     def log(self) -> Path:
-        """The log of this run, which the server names when it opens it."""
+        """The log of this run, which the server names soon after it has opened it."""
+        wait_until(lambda: self.logs or self.process.poll() is not None, "a log named")
         (log,) = self.logs
         return log
 

@@ -501,6 +501,7 @@ class TestOwnSensors:
             OSError("x" * 10**6),
             ValueError("two\nlines"),
             RuntimeError("\x1b[31mred\x07"),
+            FileNotFoundError(2, "there is none", "\x1b[31mred\n.json"),
             Mistaken(),
         ):
             said = explain(error)
@@ -748,3 +749,11 @@ class TestOpenSensor:
             open_sensor(str(tmp_path / "mine.py"), 20)
         assert str(caught.value).isprintable()
         assert "own_sensor" not in sys.modules
+
+    def test_ctrl_c_while_a_file_of_ones_own_is_run(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("sys.path", sys.path.copy())
+        (tmp_path / "mine.py").write_text("raise KeyboardInterrupt")
+        with pytest.raises(KeyboardInterrupt):
+            open_sensor(str(tmp_path / "mine.py"), 20)

@@ -389,6 +389,7 @@ class TestSending:
             (deep, ValueError, "nested too deeply"),
             (NumPyLike(NumPyLike(1)), TypeError, "NumPyLike"),
             (NumPyLike, TypeError, "tolist() failed"),
+            ({"x" * 150: object}, TypeError, f"(data.{'x' * 55}…{'x' * 30})"),
         ]:
             with pytest.raises(error) as caught:
                 server.send_all("x", data)
@@ -398,7 +399,11 @@ class TestSending:
             server.send_all(7, None)
         exact = [2**53, -(2**53), 0.1, 1e300, True, None, "\ud800", "1285704473650888702", {"a": [[]]}]
         with client(server) as page:
-            for data, arrives in [(exact, exact), (array("f", [0.05, 0.1, 1 / 3]), [0.05, 0.1, 0.33333334])]:
+            for data, arrives in [
+                (exact, exact),
+                # Below a power of two, numbers are half as far apart as above it.
+                (array("f", [0.05, 0.1, 1 / 3, 2**-103]), [0.05, 0.1, 0.33333334, 9.8607613e-32]),
+            ]:
                 server.send_all("x", data)
                 assert next_event(page, "x") == arrives
 
@@ -973,6 +978,22 @@ class TestEventSocket:
             assert page.evaluate("() => socket.isOpen") is False
         finally:
             release.set()
+
+    def test_silence_is_counted_from_the_opening(self, page: Page, pages: Pages) -> None:
+        pages.errors_are_expected = True
+        page.clock.install()
+        page.evaluate("""() => {
+          window.WebSocket = class { close() {} };
+          window.slow = new EventSocket();
+          window.closes = 0;
+          slow.onevent("close", () => { closes += 1; });
+        }""")
+        page.clock.run_for(4000)
+        page.evaluate("() => slow.socket.onopen()")
+        page.clock.run_for(4000)
+        assert page.evaluate("closes") == 0
+        page.clock.run_for(1000)
+        assert page.evaluate("closes") == 1
 
 
 def wait_for_events(page: Page, name: str, count: int = 1) -> list[dict[str, Any]]:

@@ -203,6 +203,33 @@ def test_only_a_request_has_to_arrive_soon(monkeypatch: pytest.MonkeyPatch) -> N
     run(talk())
 
 
+def test_an_answer_may_take_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("common.http.STALLED", 0.1)
+    looks: list[float] = []
+    enough = asyncio.Event()
+
+    class Watched(HttpConnection):
+        def _watch(self, *how: float) -> None:
+            looks.append(self.loop.time())
+            if looks[-1] - looks[0] > 1:
+                enough.set()
+            super()._watch(*how)
+
+    async def ask() -> None:
+        async def page(connection: ServerConnection, request: Request) -> Response | None:
+            await asyncio.wait_for(enough.wait(), 10)
+            return answer(connection, request, {"/": "late"})
+
+        how = {"create_connection": Watched, "process_request": page}
+        async with serve(lambda _: None, "localhost", PORT, **how):
+            reader, writer = await asyncio.open_connection("localhost", PORT)
+            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            assert (await reader.read()).endswith(b"late")
+            writer.close()
+
+    run(ask())
+
+
 class TestTargets:
     step = "test9"
 

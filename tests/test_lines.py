@@ -58,6 +58,7 @@ class TestParseLine:
             ("1;NaN;ovf;2", [("", 1), ("", None, "NaN"), ("", None, "ovf"), ("", 2)]),
             ("21.5 [N/A] 50", [("", 21.5), ("", None, "[N/A]"), ("", 50)]),
             ("21.5,OK,50", [("", 21.5), ("", None, "OK"), ("", 50)]),
+            ('21.5,"sunny, warm",45', [("", 21.5), ("", None, "sunny, warm"), ("", 45)]),
             ("1,1e999", [("", 1), ("", None, "1e999")]),
             ("1,1_000,٣", [("", 1), ("", None, "1_000"), ("", None, "٣")]),
             # Headers
@@ -79,6 +80,7 @@ class TestParseLine:
             ('{"temp (°C)": 21}', [("temp", 21, "°C")]),
             ("[1, 2.5]", [("", 1), ("", 2.5)]),
             ('{"a": {"b": {"c": 1}}, "l": [2, {"m": 3}]}', [("a.b.c", 1), ("l.0", 2), ("l.1.m", 3)]),
+            ('[{"x": 1}, {"x": 2}]', [("0.x", 1), ("1.x", 2)]),
             ('{"": 1, "a,b": 2, "c": 3}', [("", None, "not a name"), ("a,b", None, "not a name"), ("c", 3)]),
             ('{"on": true}', [("on", None, "true")]),
             ("{}", []),
@@ -122,8 +124,10 @@ class TestParseLine:
             ("Orient:\tx= 1 |\ty= 2", [("Orient.x", 1), ("Orient.y", 2)]),
             ("Gyro X: 1, Y: 2, Z: 3 rad/s", [("Gyro X", 1), ("Gyro Y", 2), ("Gyro Z", 3, "rad/s")]),
             ("X: 1, Y: 2", [("X", 1), ("Y", 2)]),
+            ("acc X: 1, temp: 2, Y: 3", [("acc X", 1), ("temp", 2), ("Y", 3)]),
             # Names with a number at their end
             ("Sensor 1: 23.5", [("Sensor 1", 23.5)]),
+            ("x:1,note: a 3rd 1: 12:30", [("x", 1), ("note", None, "a 3rd 1:12:30")]),
             ("PM 1.0: 1\t\tPM 2.5: 3\t\tPM 10: 4", [("PM 1.0", 1), ("PM 2.5", 3), ("PM 10", 4)]),
             ("one:\t1.5\t| average:\t2", [("one", 1.5), ("average", 2)]),
             ("a/g:\t1\t-2\t3", [("a/g", 1), ("a/g 2", -2), ("a/g 3", 3)]),
@@ -135,6 +139,7 @@ class TestParseLine:
             ("N/A 21.5", [("", None, "N/A"), ("", 21.5)]),
             ("home/temp 21.5", [("home/temp", 21.5)]),
             ('tele/x {"A": {"t": 21.5}}', [("tele/x.A.t", 21.5)]),
+            ("home/acc [1, 2]", [("home/acc.0", 1), ("home/acc.1", 2)]),
             # Signs, frames, instruments
             ("-  0.12 kg", [("", -0.12, "kg")]),
             ("1,- 2", [("", 1), ("", -2)]),
@@ -812,3 +817,19 @@ class TestTally:
             tally.garbled("noise")
         assert [re.findall(r"\d+", text) for text in said] == [[str(2**i)] for i in range(10)]
         assert tally.report()["garbled"] == 1000
+
+    def test_names_without_end_are_not_all_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("common.tally.MOST_NAMES", 3)
+        said: list[str] = []
+        tally = Tally(said.append)
+        for number in range(9):
+            tally.passed_over(f"x{number}: 'ovf' is no number")
+            assert tally.in_time(Sample({f"y{number}": 1}), ["z"]) is None
+        assert len(said) == 2 * 3
+        assert (tally.report()["passed_over"], tally.report()["late"]) == (9, 9)
+
+    def test_what_is_left_of_a_reading_keeps_its_time(self) -> None:
+        sample = Sample({"x": 1, "late": 2})
+        sample.time_ns = 5
+        rest = Tally(lambda text: None).in_time(sample, ["x"])
+        assert (rest, rest.time_ns) == ({"x": 1}, 5)

@@ -21,6 +21,8 @@ import pytest
 from playwright.sync_api import Page, expect
 from websockets.sync.client import ClientConnection, connect
 
+from common.console import Console
+from common.events import EventServer
 from common.live_page import PATIENCE, LivePage, _how_it_ended, _Track, start
 from tests.conftest import Pages
 from tests.promises import next_event, send_event
@@ -145,6 +147,7 @@ class TestLivePage:
                 (10**400, "takes a number, and not 1000"),
                 ("0x10", "takes a number, and not 0x10"),
                 ("0,5", "takes a number, and not 0,5"),
+                ("y" * 50, f"takes a number, and not {'y' * 40}…"),
                 (11, "goes from 0 to 10, and not to 11"),
                 (np.array([-1.5]), "goes from 0 to 10, and not to -1.5"),
             ]
@@ -262,7 +265,8 @@ class TestLivePage:
                 assert progress["text"].startswith(begins)
                 # The bar is full when a loop is done, unless it has been shorter than was said.
                 assert (progress["count"], progress["total"]) == (3, 10 if total == 10 else 3)
-            assert list(live_page.track("abc", id="outer", total=None)) == ["a", "b", "c"]
+            for total in (None, 10**400):
+                assert list(live_page.track("abc", id="outer", total=total)) == ["a", "b", "c"]
         for wrong in (-1, float("nan"), "5", [5]):
             with pytest.raises(ValueError, match="its total is a number from 0 on"):
                 next(live_page.track("abc", id="inner", total=wrong))
@@ -371,6 +375,23 @@ class TestLivePage:
         live_page.update(text="too late")
         live_page.close()
 
+    def test_page_that_comes_back_after_the_end_shows_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("common.live_page.PATIENCE", 0.0)
+        monkeypatch.setattr("common.live_page.RETURN", 20.0)
+        server = EventServer("localhost", free_port())
+        server.start()
+        live_page = LivePage(server, False, awaited=True)
+        live_page.update(text="again")
+        closing = threading.Thread(target=live_page.close)
+        closing.start()
+        wait_until(lambda: live_page._ended, "it is being closed")
+        with self.client(live_page) as client:
+            values = next_event(client, "values")
+            assert (values["values"], values["ended"]) == ({"text": "again"}, "The run has ended.")
+            send_event(client, "shown", {"version": values["version"], "unknown": []})
+            closing.join(10)
+        assert not closing.is_alive()
+
     def test_close_is_bounded_in_time(self, live_page: LivePage) -> None:
         with self.client(live_page) as client:
             live_page.update(text="unanswered")
@@ -397,13 +418,18 @@ class TestLivePage:
                 {},
                 {"version": [], "unknown": 7},
                 {"version": 0, "unknown": [[1], None]},
+                {"version": 0, "unknown": [], "refused": [7]},
+                {"version": 0, "unknown": [], "refused": {"text": 7}},
+                {"version": 0, "unknown": [], "refused": {"text": "takes \x1b[31m\n" + "x" * 1000}},
             ):
                 send_event(client, "shown", rubbish)
             send_event(client, "shown", {"version": version, "unknown": []})
             live_page.update(text="there")
             assert next_event(client, "values")["values"] == {"text": "there"}
         live_page.close()
-        assert "failed" not in printed(capsys)
+        output = printed(capsys)
+        assert "failed" not in output
+        assert f"The element with the id 'text' takes [31m{'x' * 188}\n" in output
 
     def test_unknown_id_is_told_once(
         self, live_page: LivePage, pages: Pages, capsys: pytest.CaptureFixture[str]
@@ -415,6 +441,20 @@ class TestLivePage:
             expect(page.locator("#text")).to_have_text(f"{i}")
         live_page.close()
         assert printed(capsys).count("The page has no element with the id 'bra'") == 1
+
+    def test_address_is_printed_before_what_the_program_prints(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        shown: list[str] = []
+
+        def print_slowly(text: str) -> None:
+            time.sleep(0.1)
+            shown.append(text)
+
+        monkeypatch.setattr("common.console._aside", Console(print_slowly))
+        (tmp_path / "client.html").write_text(OWN_PAGE, encoding="utf-8")
+        with start(tmp_path / "client.html", host="localhost", browser=False):
+            assert "Listening on localhost" in "".join(shown)
 
     def test_page_that_is_not_there(self) -> None:
         with pytest.raises(FileNotFoundError, match=re.escape("nothing.html")):
@@ -625,6 +665,34 @@ input()
         expect(page.get_by_role("status")).to_have_text("The run has ended.")
         assert program.wait_ended() == 0
 
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="only POSIX has fork()")
+    def test_forked_process_has_a_page_of_its_own(self, run: Callable[..., Server], pages: Pages) -> None:
+        fork = """
+import os, warnings
+warnings.simplefilter("ignore")
+child = os.fork()
+if child == 0:
+    page = start("client.html", browser=False)
+    page.update(text=f"of the other, awaited: {page._awaited}")
+    while True:
+        time.sleep(1)
+input()
+os.kill(child, 9)
+os.waitpid(child, 0)
+"""
+        program = run(PROGRAM + fork)
+        page = pages.connect()
+        expect(page.locator("#text")).to_have_text("before the end")
+        program.enter()
+        program.wait_for("Listening on", 2)
+        pages.errors_are_expected = True
+        other = pages.connect("http://localhost:5679/")
+        expect(other.locator("#text")).to_have_text("of the other, awaited: False")
+        expect(page.get_by_role("status")).to_contain_text("Connected to")
+        program.enter()
+        expect(page.get_by_role("status")).to_have_text("The run has ended.")
+        assert program.wait_ended() == 0
+
     def test_two_runs_at_the_same_time(self, run: Callable[..., Server], pages: Pages) -> None:
         programs = [run(PROGRAM), run(PROGRAM)]
         for program in programs:
@@ -632,10 +700,15 @@ input()
             expect(pages.connect(address).locator("#text")).to_have_text("before the end")
         assert re.search(r"http://localhost:\d+/", programs[0].output)[0] not in programs[1].output
 
-    def test_page_that_is_started_again(self, run: Callable[..., Server], pages: Pages) -> None:
+    def test_page_that_is_started_again(
+        self, run: Callable[..., Server], pages: Pages, browser_script: tuple[str, Path]
+    ) -> None:
         # As a cell of a notebook that is run again, and then once more after its end.
+        command, opened = browser_script
+        patient = "import common.live_page\ncommon.live_page.RETURN = 60.0\n"
         program = run(
-            PROGRAM
+            patient
+            + PROGRAM
             + """
 page = start("client.html")
 page.update(text="again")
@@ -644,7 +717,8 @@ page.close()
 input()
 page = start("client.html")
 page.update(text="once more")
-"""
+""",
+            BROWSER=command,
         )
         # It begins where the first has been, also if that was not the port that it asked for.
         page = pages.connect()
@@ -659,7 +733,7 @@ page.update(text="once more")
         assert program.wait_ended() == 0
         expect(page.get_by_role("status")).to_have_text("The run has ended.")
         assert set(re.findall(r"http://localhost:\d+/", program.output)) == {"http://localhost:5678/"}
-        assert program.output.count("There is no browser") <= 1, "an open page needs no other"
+        assert opened.read_text() == "http://localhost:5678/\n", "an open page needs no other"
 
     def test_page_that_is_started_again_beside_another_program(
         self, run: Callable[..., Server], pages: Pages
@@ -682,13 +756,18 @@ page.update(text="once more")
         expect(pages.connect().locator("#text")).to_have_text("before the end")
         expect(pages.connect("http://localhost:5700/").locator("#text")).to_have_text("other")
 
-    def test_browser_is_opened(self, run: Callable[..., Server], tmp_path: Path) -> None:
-        opened = tmp_path / "opened.txt"
-        script = tmp_path / "browser.py"
-        script.write_text(f"import sys; open({str(opened)!r}, 'w').write(sys.argv[1])")
-        run(PROGRAM, BROWSER=f'"{sys.executable}" "{script}" %s')
+    @pytest.fixture
+    def browser_script(self, tmp_path: Path) -> tuple[str, Path]:
+        """What stands for a browser, and the file into which it writes the addresses that it is to open."""
+        opened, script = tmp_path / "opened.txt", tmp_path / "browser.py"
+        script.write_text(f"import sys; open({str(opened)!r}, 'a').write(sys.argv[1] + '\\n')")
+        return f'"{sys.executable}" "{script}" %s', opened
+
+    def test_browser_is_opened(self, run: Callable[..., Server], browser_script: tuple[str, Path]) -> None:
+        command, opened = browser_script
+        run(PROGRAM, BROWSER=command)
         wait_until(opened.exists, "the browser is opened")
-        wait_until(lambda: opened.read_text() == "http://localhost:5678/", "the address is opened")
+        wait_until(lambda: opened.read_text() == "http://localhost:5678/\n", "the address is opened")
 
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can be without a browser")
     def test_no_browser(self, run: Callable[..., Server], pages: Pages) -> None:

@@ -177,3 +177,6 @@ def test_any_span_and_any_values(name: str, copy: Copy, pages: Pages) -> None:
     for case in cases:
         page.evaluate(TRY, dict(zip(["width", "end", "span", "values"], case, strict=True)))
         assert page.evaluate(MISTAKES) == [], case
+    # Where there is room for no label, uPlot gives a time that is not in the plot.
+    assert page.evaluate("timeLabels({ scales: { x: { max: 10 } } }, [20], null, 0, 20)") == [""]
+    assert page.evaluate("valueLabels(null, [3 * 1e-13])") == ["3e-13"]

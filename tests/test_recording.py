@@ -27,10 +27,10 @@ from websockets.http11 import Request, Response
 
 from common.clients import MAX_BACKLOG
 from common.history import History
-from common.http import HttpConnection, download
+from common.http import HttpConnection, attachment, download
 from common.index import Index
 from common.recorder import Recorder
-from common.recording import MAX_FIELDS, PIECE, Recording, Replay, recordings
+from common.recording import MAX_FIELDS, PIECE, Piece, Recording, Replay, recordings
 from common.rows import plain
 from tests.rows import CELLS, DISTURBANCES, LOGS, ROWS, TIMES, disturb
 from tests.rows import FIELDS as LOG_FIELDS
@@ -362,12 +362,18 @@ class TestCatchingUp:
             recording.export(1)
         recording.close()
 
-    def test_a_log_that_is_touched_while_it_is_read_is_the_same(self, path: Path) -> None:
+    def test_a_log_that_is_touched_while_it_is_read_is_the_same(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         rows = random_rows(300)
         write_log(path, rows)
         recording = Recording(path)
         os.utime(path, ns=(0, 5 * 10**9))
         assert read_all(recording, 0)[0] == [seq for seq, _, _ in rows]
+        # All of it has been read once to see that, and is not for each question.
+        with monkeypatch.context() as patch:
+            patch.setattr(recording.index, "is_of_log", lambda: pytest.fail("it is read again"))
+            recording.check()
         path.write_bytes(path.read_bytes()[:-3] + b"42\n")
         assert read_all(recording, 0) == ([], 300, b"")
         recording.close()
@@ -383,6 +389,20 @@ class TestCatchingUp:
         path.write_bytes(bytes(20_000))
         assert read_all(recording, 0) == ([], 300, b"")
         assert recording.view(0, 10**18, 1) == {"width": 0, "lines": ""}
+        recording.close()
+
+    def test_a_log_that_is_cut_just_when_it_is_read(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        data = write_log(path, random_rows(300))
+        recording = Recording(path)
+        monkeypatch.setattr(recording, "check", lambda: os.truncate(path, path.stat().st_size - len(data)))
+        # In a thread that holds nothing up, should it look for the rest for ever.
+        found: list[Piece] = []
+        reader = threading.Thread(target=lambda: found.append(recording._piece_of_file(299)), daemon=True)
+        reader.start()
+        reader.join(10)
+        assert found == [Piece((300, 300), "", 300, 0)]
         recording.close()
 
     @pytest.mark.parametrize("holes", [False, True])
@@ -572,6 +592,28 @@ class TestRowsOfOthers:
         replay.close()
 
     @pytest.mark.parametrize("end", ["\n", "\r\n"])
+    def test_more_empty_lines_than_are_read_at_once(self, tmp_path: Path, end: str) -> None:
+        path = tmp_path / "of another program.csv"
+        many = end * PIECE
+        rows = [(i, START_NS // 1000 + i * 1000, [i]) for i in (1, 2, 3)]
+        first, second, third = (f"{seq},{time_us * 1000},{x}{end}" for seq, time_us, (x,) in rows)
+        path.write_bytes(f"seq,time_ns,x{end}{many}{first}{second}{many}{third}{many}".encode())
+        recording, replay = Recording(path), Replay(path, 1000)
+        assert (recording.first, recording.head, recording.rate) == (1, 3, 1000)
+        play(replay)
+        assert (replay.head, replay.logged, replay.error) == (3, 3, None)
+        for read in (recording, replay):
+            size, pieces = read.export()
+            chunks = list(pieces)
+            assert all(chunks), "to a download, nothing is the end"
+            data = b"".join(chunks)
+            assert (len(data), in_python(data.decode().partition("\n")[2])) == (size, rows)
+            assert in_python(read_all(read, 0)[2].decode()) == rows
+            assert in_python(read.view(0, 10**18, 100)["lines"]) == rows
+            read.close()
+        assert [(run["readings"], run["start"]) for run in recordings(tmp_path)] == [(3, rows[0][1] / 1e6)]
+
+    @pytest.mark.parametrize("end", ["\n", "\r\n"])
     def test_what_a_cell_says(self, tmp_path: Path, page: Page, end: str) -> None:
         path = tmp_path / "cells.csv"
         lines = [f"{i},{START_NS + i * 10**9},{cell},1" for i, cell in enumerate(CELLS, 1)]
@@ -616,7 +658,14 @@ class TestRowsOfOthers:
             recording = Recording(path)
             assert recording.head == head, name
             recording.close()
+        # Zeros, and what begins like no row, are none there either.
+        for rest, head in [("\0\0\0", 1), ("\nsum,,55", 2)]:
+            path.write_text(text + rest)
+            recording = Recording(path)
+            assert recording.head == head, rest
+            recording.close()
         # And such a file can go on.
+        path.write_text(text)
         with path.open("a") as file:
             file.write(f"1\n3,{START_NS + 2000},6\n")
         recording = Recording(path)
@@ -790,6 +839,7 @@ class TestOpening:
             ("seq,time_ns,x\n1,1000,3\n2,2000\n3,3000\n4,4000\n", "reading 2 has 0 values, not 1"),
             ("seq,time_ns,x\n1,1000,3\n2,2000,1,\n\n", "reading 2 has 2 values, not 1"),
             ("seq,time_ns,x\n1,1000,3\n# the end\n", "invalid literal"),
+            ('seq,time_ns,x\n1,1000,"2"\r3\n4,4000,1\n', "new-line character"),
             # Within one bin of the index, too, however little it is.
             ("seq,time_ns,x\n1,1000,3\n2,3000,1\n3,2999,1\n", "goes back at reading 3"),
             (f"seq,time_ns,x\n1,1000,3\n2,2000,{'x' * 2**17}\n3,3000,1\n", "131,072 can be read"),
@@ -1241,6 +1291,8 @@ class TestForClients:
         write_log(site.folder / "\udcff.csv", random_rows(3))
         runs = json.loads(response("/runs")[2])
         assert [run["run"] for run in runs] == ["old", site.live]
+        # It can be replayed, and downloaded then.
+        assert attachment("\udcff.csv") == "attachment; filename=\"_.csv\"; filename*=UTF-8''%3F.csv"
 
 
 class TestDownloads:

@@ -381,6 +381,9 @@ class TestStep12(Console, NamedEvents):
         # The newest of one symbol first, and of another one last
         rows = ["3,A,4", "2,A,3", "2,A,2", "1,A,1", "1,B,1", "2,B,2", "2,B,3"]
         assert self.played(write(*rows)) == [{"A": 1, "B": 1}, {"A": 2, "B": 2}, {"A": 3, "B": 3}, {"A": 4}]
+        # The newest first, also of a symbol that has all its trades at one time
+        rows = ["2,A,2", "1,B,8", "1,B,7", "1,A,1"]
+        assert self.played(write(*rows)) == [{"A": 1, "B": 7}, {"B": 8}, {"A": 2}]
 
     def test_price_that_is_negative_or_nothing(
         self, start_server: StartServer, pages: Pages, write: Write

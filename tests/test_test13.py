@@ -560,7 +560,7 @@ class TestStep13(Console, NamedEvents):
             ({"sensor_id": "\x1b[31mx"}, r"the sensor_id '\x1b[31mx' is not text"),
             ({"timestamp": now * 1000}, f"has to be in seconds, not milliseconds: {now:.1f}"),
             ({"timestamp": int(now * 1e6)}, f"has to be in seconds, not microseconds: {now:.1f}"),
-            ({"timestamp": time.time_ns()}, "has to be in seconds, not nanoseconds: 1"),
+            ({"timestamp": int(now * 1e9)}, f"has to be in seconds, not nanoseconds: {now:.1f}"),
             ({"timestamp": 10**800}, "is ahead of this server's clock"),
             ({"timestamp": float("inf")}, "is ahead of this server's clock"),
             ({"timestamp": "2026-01-21T00:00:00Z"}, "is not Unix time in seconds, such as 1768953600.0"),
@@ -801,6 +801,17 @@ class TestFactory:
             chance.shuffle(mixed)
             assert curve(readings[:begin] + mixed)[0] == times
         assert [curve(readings[:12] + mixed[::-1]) for mixed in [readings[12:]]] == [(times, averages)]
+
+    def test_when_a_line_has_to_be_drawn_anew(self) -> None:
+        sensor = Sensor("a", 0, average_of=3, max_points=10, silent_after=5)
+        sensor.add(1e9, 10)
+        assert (sensor.add(1e9 + 2, 20), sensor.mended) == (15, False)
+        # After a silence the average begins anew, and the line has a gap.
+        assert (sensor.add(1e9 + 8, 40), sensor.mended) == (40, True)
+        # One that is late is in the averages of the line, and not in that of what is now.
+        sensor.add_late(1e9 + 7.5, 20)
+        sensor.mended = False
+        assert (sensor.add(1e9 + 8.5, 50), sensor.mended) == (45, True)
 
     def test_stream_without_ends_is_told_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("common.factory.MAX_WAIT", 0.05)
