@@ -18,7 +18,7 @@ from tests.browser import LAUNCH_ARGS, find_browser
 from tests.support import ROOT, Board, Server, Step, free_port, wait_until
 
 # Busy machines need more than Playwright's own 5 s now and then.
-expect.set_options(timeout=10_000)
+expect.set_options(timeout=30_000)
 
 # Keeps every plot that a page makes, so that a test can ask what is drawn.
 REMEMBER_PLOTS = """
@@ -147,7 +147,7 @@ class Pages:
             context.on("weberror", lambda error: self.errors.append(str(error.error)))
             context.on("console", self._note)
         page = self.contexts[str(options)].new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(30_000)
         page.goto(url or self.step.url)
         return page
 
@@ -157,7 +157,7 @@ class Pages:
         if 3 <= self.step.number <= 9:
             self.button(page, "Connect").click()
         # The first, because somebody may add an <output>, which has this role too.
-        expect(page.get_by_role("status").first).to_contain_text("Connected to", timeout=10_000)
+        expect(page.get_by_role("status").first).to_contain_text("Connected to")
         return page
 
     def button(self, page: Page, name: str) -> Locator:

@@ -42,7 +42,7 @@ kernel.GenerateConsoleCtrlEvent(0, 0)
 """
 
 
-def wait_until(condition: Callable[[], object], what: str, timeout: float = 10) -> object:
+def wait_until(condition: Callable[[], object], what: str, timeout: float = 30) -> object:
     """Return what `condition()` returns as soon as that is true; fail after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not (result := condition()):
@@ -200,7 +200,7 @@ class Server:
     def output(self) -> str:
         return "\n".join(self.lines)
 
-    def wait_for(self, text: str, count: int = 1, timeout: float = 10) -> None:
+    def wait_for(self, text: str, count: int = 1, timeout: float = 30) -> None:
         """Wait until `text` has been printed in `count` lines."""
 
         def printed() -> bool:
@@ -221,7 +221,7 @@ class Server:
         else:
             self.process.send_signal(signal.SIGINT)
 
-    def wait_ended(self, timeout: float = 10) -> int:
+    def wait_ended(self, timeout: float = 30) -> int:
         """Wait for the end of the process and of its output, and return the exit status."""
         status = self.process.wait(timeout)
         self._reader.join(timeout)
@@ -279,7 +279,7 @@ class Step:
         """Send a command, and return the reply to it; the state that servers push is passed over."""
         control.send(command)
         while True:
-            message = control.recv(timeout=10)
+            message = control.recv(timeout=30)
             if self.number >= 8:
                 message = json.loads(message).get("reply")
             if message and not message.startswith(("STATE", "FIELD")):
@@ -296,7 +296,7 @@ def close_of(connection: ClientConnection) -> Close:
     """Return the close code and reason that the server gives, after whatever else it still sends."""
     try:
         while True:
-            connection.recv(timeout=10)
+            connection.recv(timeout=30)
     except ConnectionClosed as closed:
         return closed.rcvd
 

@@ -91,7 +91,7 @@ def test_short_frames_in_a_flood_hold_nobody_up(data: bytes) -> None:
                 thread.start()
                 times = []
                 while thread.is_alive():
-                    readings.recv(timeout=10)
+                    readings.recv(timeout=30)
                     times.append(time.monotonic())
                 thread.join()
         assert len(times) > 20

@@ -123,15 +123,15 @@ def greet(step: Step) -> None:
     if step.number >= 4 and not 10 <= step.number <= 13:
         with step.connect("data") as data:
             if step.number >= 14:
-                data.recv(timeout=10)
+                data.recv(timeout=30)
                 data.send('{"epoch": "", "have": 0}')
-            assert data.recv(timeout=10)
+            assert data.recv(timeout=30)
 
 
 def use(step: Step, client: object) -> None:
     if 10 <= step.number <= 13:
         for _ in range(1 if step.number == 11 else 3):
-            assert "event" in json.loads(client.recv(timeout=10))
+            assert "event" in json.loads(client.recv(timeout=30))
     elif step.number == 3:
         assert step.ask(client, "GREET_ME") == "Hello! Nice to meet you."
     else:
@@ -260,7 +260,7 @@ def test_full_terminal_that_somebody_has_set_not_to_wait_gets_all() -> None:
         assert not console.drain(0.2)
         shown = b""
         while not shown.endswith(b"the last\n"):
-            assert select.select([terminal], [], [], 10)[0], "nothing more comes"
+            assert select.select([terminal], [], [], 30)[0], "nothing more comes"
             shown += os.read(reader, 2**16)
         assert console.drain(10)
 

@@ -29,7 +29,7 @@ def test_readings_that_clients_get(name: str, every: int, copy: Copy) -> None:
     with copy.step.connect("data") as data, copy.step.connect("control") as control:
         server.wait_for("Hello, client", count=2)
         copy.step.ask(control, "START")
-        received = [copy.step.values(data.recv(timeout=10)) for _ in range(wanted)]
+        received = [copy.step.values(data.recv(timeout=30)) for _ in range(wanted)]
         copy.step.ask(control, "STOP")
     rows = [list(row.values())[2:] for row in read_log(server.log)]
     assert received == rows[: wanted * every : every]

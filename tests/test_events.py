@@ -180,7 +180,7 @@ class TestCallbacks:
             send_event(second, "release")
             names: list[str] = []
             while "echo" not in names:
-                names.append(json.loads(first.recv(timeout=10))["event"])
+                names.append(json.loads(first.recv(timeout=30))["event"])
             assert [name for name in names if name != "heartbeat"] == ["waited", "echo"]
 
     def test_what_a_callback_raises_is_told_and_changes_nothing(
@@ -232,7 +232,7 @@ class TestCallbacks:
                 next_event(page, "the last one")
             wait_until(lambda: server.client_count == 1, "the client has left")
             server.send_all("end")
-            while (name := json.loads(other.recv(timeout=10))["event"]) != "end":
+            while (name := json.loads(other.recv(timeout=30))["event"]) != "end":
                 assert name == "heartbeat", "errors are for their own client alone"
         output = printed(capsys)
         assert "\x1b" not in output
@@ -499,7 +499,7 @@ class TestSending:
             seen: dict[int, list[int]] = {name: [] for name in range(6)}
             ended = 0
             while ended < len(threads):
-                message = json.loads(page.recv(timeout=10))
+                message = json.loads(page.recv(timeout=30))
                 if message["event"] == "number":
                     name, number = message["data"]
                     seen[name].append(number)

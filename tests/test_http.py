@@ -70,7 +70,7 @@ def server(request: pytest.FixtureRequest, start_server: Callable[..., Server]) 
 
 def answer_to(*parts: bytes, wait: float = 0) -> bytes:
     """Send a request in parts, and return all of the answer."""
-    with socket.create_connection(("localhost", PORT), timeout=10) as client:
+    with socket.create_connection(("localhost", PORT), timeout=30) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for part in parts:
             client.sendall(part)
@@ -103,7 +103,7 @@ class TestWhatIsNoHttp:
 
     def test_tls_client(self, server: Server) -> None:
         begun = time.monotonic()
-        with socket.create_connection(("localhost", PORT), timeout=10) as client:
+        with socket.create_connection(("localhost", PORT), timeout=30) as client:
             context = ssl.create_default_context()
             with pytest.raises((ssl.SSLError, ConnectionError)):
                 context.wrap_socket(client, server_hostname="localhost")
@@ -217,7 +217,7 @@ def test_an_answer_may_take_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def ask() -> None:
         async def page(connection: ServerConnection, request: Request) -> Response | None:
-            await asyncio.wait_for(enough.wait(), 10)
+            await asyncio.wait_for(enough.wait(), 30)
             return answer(connection, request, {"/": "late"})
 
         how = {"create_connection": Watched, "process_request": page}
@@ -310,7 +310,7 @@ class TestHeaders:
         assert status_of("/", "If-None-Match: *", method="DELETE") == 405
 
     def test_several_requests_with_one_client(self, server: Server) -> None:
-        client = http.client.HTTPConnection("localhost", PORT, timeout=10)
+        client = http.client.HTTPConnection("localhost", PORT, timeout=30)
         for path in ("/", "/favicon.ico", "http://localhost/", "/#part"):
             client.request("GET", path)
             response = client.getresponse()

@@ -388,7 +388,7 @@ class TestOwnPrograms:
         expect(page.locator("#bar-text")).to_have_text(
             re.compile(r"\d+ of 50 · \d+\.\d a second · \d s left")
         )
-        expect(page.get_by_role("status")).to_have_text("The run has ended.", timeout=20_000)
+        expect(page.get_by_role("status")).to_have_text("The run has ended.")
         expect(page.locator("#bar-text")).to_have_text(re.compile(r"50 of 50 · \d+\.\d a second · took \d s"))
         expect(page.locator("#loss")).to_have_text("0.020")
         assert program.wait_ended() == 0

@@ -76,7 +76,7 @@ async def read_from(log: Recording, have: int, until_seq: int) -> tuple[list[int
     """Follow a log as a client does; return the numbers that came, their lines, and how many were gone."""
     numbers, text, gone = [], [], 0
     while have < until_seq:
-        await asyncio.wait_for(log.more_than(have), 10)
+        await asyncio.wait_for(log.more_than(have), 30)
         piece = await log.piece(have)
         if piece.gone:
             assert piece.gone[0] == have + 1
@@ -111,7 +111,7 @@ class TestWriting:
                 assert not log.path.parent.exists(), "there is no file without a reading"
                 values = [(1.5, -2), (None, math.nan), (math.inf, -math.inf), (1e-300, 0.1), (True, False)]
                 assert [log.add(time.time_ns(), pair) for pair in values] == [1, 2, 3, 4, 5]
-                await asyncio.wait_for(log.more_than(4), 10)
+                await asyncio.wait_for(log.more_than(4), 30)
                 assert log.path.read_text().splitlines()[0] == "seq,time_ns,x,y"
                 info = info_of(log)
                 assert info["process"][0] == os.getpid()

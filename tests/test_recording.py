@@ -948,13 +948,13 @@ def play(
         following = asyncio.create_task(follow(replay, is_running)) if follow else None
         have = replay.head
         while not (replay.over and have == replay.head):
-            await asyncio.wait_for(replay.more_than(have), 10)
+            await asyncio.wait_for(replay.more_than(have), 30)
             while have < replay.head:
                 piece = await replay.piece(have)
                 now = time.monotonic()
                 seen.extend((seq, now) for seq in range(have + 1, piece.last + 1))
                 have = piece.last
-        await asyncio.wait_for(playing, 10)
+        await asyncio.wait_for(playing, 30)
         if following:
             await following
 
@@ -1038,7 +1038,7 @@ class TestReplay:
         async def main() -> None:
             running = asyncio.Event()
             running.set()
-            await asyncio.wait_for(replay.play(running), 10)
+            await asyncio.wait_for(replay.play(running), 30)
 
         run(main())
         assert replay.over
@@ -1061,7 +1061,7 @@ class TestReplay:
             running = asyncio.Event()
             running.set()
             playing = asyncio.create_task(replay.play(running))
-            await asyncio.wait_for(replay.more_than(4999), 10)
+            await asyncio.wait_for(replay.more_than(4999), 30)
             if not is_running:
                 running.clear()
                 while replay._since is not None:  # noqa: ASYNC110
@@ -1074,7 +1074,7 @@ class TestReplay:
                 assert not done
                 playing.cancel()
                 return
-            await asyncio.wait_for(playing, 10)
+            await asyncio.wait_for(playing, 30)
             assert time.monotonic() - begin < 2
             assert replay.over
             assert replay.error == (

@@ -142,7 +142,7 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
         ),
     )
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(30_000)
     yield page
     url = page.url
     context.close()

@@ -58,5 +58,5 @@ class TestStep11(Console, Programs):
             assert value_of(shown, "bar") == 0
         # The next run finds the page waiting.
         start_server()
-        expect(page.locator("#connection")).to_have_text("Connected to localhost", timeout=15_000)
+        expect(page.locator("#connection")).to_have_text("Connected to localhost")
         expect(page.locator("#steps-text")).to_have_text(re.compile("^[1-9]\\d? of 601 · "))

@@ -117,7 +117,7 @@ class TestStep14(Console, Commands, Programs):
 
     def test_hello_and_everything_after_what_a_client_has(self, server: Server, step: Step) -> None:
         with step.connect("control") as control, step.connect("data") as data:
-            hello = json.loads(data.recv(timeout=10))
+            hello = json.loads(data.recv(timeout=30))
             assert list(hello) == [
                 "epoch",
                 "run",
@@ -140,7 +140,7 @@ class TestStep14(Console, Commands, Programs):
             # One that comes later gets the same from the beginning, and one that has some gets the rest.
             for have in (0, 7):
                 with step.connect("data") as late:
-                    hello = json.loads(late.recv(timeout=10))
+                    hello = json.loads(late.recv(timeout=30))
                     assert hello["head"] >= 10
                     say(late, epoch=hello["epoch"], have=have)
                     rest = ""
@@ -149,7 +149,7 @@ class TestStep14(Console, Commands, Programs):
                     assert text.split("\n")[have:10] == rest.split("\n")[: 10 - have]
             # What it has of another run is worth nothing.
             with step.connect("data") as late:
-                late.recv(timeout=10)
+                late.recv(timeout=30)
                 say(late, epoch="another", have=7)
                 assert hear(late, "lines")["lines"].startswith("1,")
         # What was sent is what was saved, to the letter.
@@ -158,7 +158,7 @@ class TestStep14(Console, Commands, Programs):
 
     def test_bad_messages_get_an_error_and_nothing_else_changes(self, server: Server, step: Step) -> None:
         with step.connect("data") as data:
-            json.loads(data.recv(timeout=10))
+            json.loads(data.recv(timeout=30))
             for message in (
                 "rubbish", "", "[]", "1", "null", '{"view": 1}', '{"have": -1, "epoch": 1}', '{"have": "x"}',
                 b"\xff", '{"view": 1, "from": NaN, "to": 1, "columns": 2}', "[" * 100_000, "x" * 500_000,
@@ -778,14 +778,14 @@ class TestStep14(Console, Commands, Programs):
     ) -> None:
         server = start_server("--rate", "1000", folder=copied_folder)
         with step.connect("control") as control, step.connect("data") as data:
-            hello = json.loads(data.recv(timeout=10))
+            hello = json.loads(data.recv(timeout=30))
             say(data, epoch=hello["epoch"], have=0)
             step.ask(control, "START")
             seen = ""
             while seen.count("\n") < 500:
                 seen += hear(data, "lines")["lines"]
+            log = server.log
             server.kill()
-        log = server.log
         text = log.read_text(encoding="utf-8")
         # Whatever a client has seen is in the log.
         assert text.startswith("seq,time_ns,x,y,z\n" + seen)
@@ -798,7 +798,7 @@ class TestStep14(Console, Commands, Programs):
         events = json.loads(log.with_suffix(".json").read_text(encoding="utf-8"))["events"]
         assert [event["what"] for event in events] == ["start", "killed"]
         with connect(f"ws://localhost:{PORT}/data?run={log.stem}", proxy=None) as old:
-            hello = json.loads(old.recv(timeout=10))
+            hello = json.loads(old.recv(timeout=30))
             assert hello["head"] == whole.count("\n") - 1
             assert hello["live"] is False
 

@@ -80,7 +80,7 @@ class TestStep15(Console, Commands, Programs):
         with control() as connection:
             # It is tried again every second, and not called silent between.
             for _ in range(12):
-                message = json.loads(connection.recv(timeout=10))
+                message = json.loads(connection.recv(timeout=30))
                 assert message.get("sensor", {"state": "failed"})["state"] == "failed"
             for _ in range(2):
                 page.evaluate("shown.length = 0")
@@ -163,7 +163,7 @@ class TestStep15(Console, Commands, Programs):
         server = own(*lines)
         server.wait_for(says)
         with control() as connection:
-            assert json.loads(connection.recv(timeout=10))
+            assert json.loads(connection.recv(timeout=30))
         stopping = time.monotonic()
         server.stop()
         assert time.monotonic() - stopping < 4
@@ -180,11 +180,11 @@ class TestStep15(Console, Commands, Programs):
             for _ in range(20):
                 asked = time.monotonic()
                 connection.send("START")
-                while "reply" not in json.loads(connection.recv(timeout=10)):
+                while "reply" not in json.loads(connection.recv(timeout=30)):
                     pass
                 assert time.monotonic() - asked < 5
             assert process.memory_info().rss - before < 30e6
-            while (logged := json.loads(connection.recv(timeout=10)).get("logged", 0)) <= 20:
+            while (logged := json.loads(connection.recv(timeout=30)).get("logged", 0)) <= 20:
                 pass
         server.stop()
         assert len(read_log(server.log)) >= logged
@@ -233,7 +233,7 @@ class TestStep15(Console, Commands, Programs):
             control("data") as data,
             socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
         ):
-            hello = json.loads(data.recv(timeout=10))
+            hello = json.loads(data.recv(timeout=30))
             assert (hello["fields"], hello["units"], hello["rate"]) == (["x", "y"], ["m/s²", ""], None)
             connection.send("START")
             server.wait_for("Received 'START'")
@@ -412,10 +412,10 @@ class TestStep15(Console, Commands, Programs):
         self.start(server, send, "temp (°C):21\rhum (%):50\n\rp:1\r\n")
         send("temp (°C):22\rhum (%):51\n\rp:2\r\n")
         with control("data") as data:
-            hello = json.loads(data.recv(timeout=10))
+            hello = json.loads(data.recv(timeout=30))
             assert (hello["fields"], hello["units"]) == (["temp", "hum", "p"], ["°C", "%", ""])
             data.send(json.dumps({"epoch": hello["epoch"], "have": 0}))
-            while not (lines := json.loads(data.recv(timeout=10)).get("lines", "")):
+            while not (lines := json.loads(data.recv(timeout=30)).get("lines", "")):
                 pass
             assert lines.splitlines()[-1].endswith(",22.0,51.0,2.0")
 
@@ -429,7 +429,7 @@ class TestStep15(Console, Commands, Programs):
         server = start_server("--sensor", f'command:python -c "{code}"')
         server.wait_for("readings arrive")
         with control("data") as data, control() as connection:
-            hello = json.loads(data.recv(timeout=10))
+            hello = json.loads(data.recv(timeout=30))
             assert len(hello["fields"]) == 1024
             connection.send("START")
             server.wait_for("Logging to")
@@ -446,9 +446,7 @@ class TestStep15(Console, Commands, Programs):
         )
         own = Server(Path(__file__).parent.parent / "test15", "--sensor", str(path), "--port", "5690")
         assert own.wait_ended() == 1
-        assert own.lines[-1].startswith(
-            "Cannot record this sensor: a log can have 1 to 4,096 fields, not 5,000"
-        )
+        assert "Cannot record this sensor: a log can have 1 to 4,096 fields, not 5,000" in own.output
         # Fields that are learned, with names that are too long all together.
         server, send = udp
         members = ",".join(f'"{number}a": 1' for number in range(3000))

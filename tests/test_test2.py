@@ -29,7 +29,7 @@ class TestStep2(Console, Commands, Requests, Alone):
             with connect(f"ws://localhost:{PORT}", proxy=None) as client:
                 for command in ("GET_TIME", "GREET_ME") * 50:
                     client.send(command)
-                    answers.append(client.recv(timeout=10))
+                    answers.append(client.recv(timeout=30))
 
         clients = [threading.Thread(target=ask_often) for _ in range(20)]
         for client in clients:

@@ -159,7 +159,7 @@ class TestTroubles:
         server.stop()
         named = copy.start(*sensor, "--fields", "x,y,z,battery")
         with copy.step.connect("control") as control, copy.step.connect("data") as data:
-            hello = json.loads(data.recv(timeout=10))
+            hello = json.loads(data.recv(timeout=30))
             data.send(json.dumps({"epoch": hello["epoch"], "have": 0}))
             control.send("START")
             while not hear(data, "lines")["lines"].endswith(",,,,3.7\n"):

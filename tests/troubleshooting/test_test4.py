@@ -116,10 +116,10 @@ class TestTroubles:
         with copy.step.connect("data") as data, copy.step.connect() as control:
             server.wait_for("Hello, client (data)")
             copy.step.ask(control, "START")
-            data.recv(timeout=10)
+            data.recv(timeout=30)
             control.send("STOP")
             for _ in range(300):
-                data.recv(timeout=10)
+                data.recv(timeout=30)
             with pytest.raises(TimeoutError):
                 control.recv(timeout=0)
             server.kill()
@@ -129,5 +129,5 @@ class TestTroubles:
         with step.connect("data") as first, step.connect("data") as second, step.connect() as control:
             fast_server.wait_for("Hello, client (data)", count=2)
             step.ask(control, "START")
-            numbers = [[client.recv(timeout=10) for _ in range(10)] for client in (first, second)]
+            numbers = [[client.recv(timeout=30) for _ in range(10)] for client in (first, second)]
             assert numbers[0] != numbers[1]

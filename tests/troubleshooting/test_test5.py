@@ -108,8 +108,8 @@ class TestTroubles:
             server.wait_for("Hello, client", count=3)
             copy.step.ask(control, "START")
             while "Cut off a client" not in server.output:
-                data.recv(timeout=10)
-            data.recv(timeout=10)
+                data.recv(timeout=30)
+            data.recv(timeout=30)
         frozen.close()
 
     @trouble("`RuntimeError: Set changed size during iteration`")
@@ -141,7 +141,7 @@ class TestTroubles:
         with server.process.stdin as device, copy.step.connect("control") as control:
             control.send("START")
             server.wait_for("Asked")
-            assert control.recv(timeout=10) == "OK: started"
+            assert control.recv(timeout=30) == "OK: started"
             control.send("FOO")
             readings, answer = 0, None
             while answer is None:
@@ -178,7 +178,7 @@ class TestTroubles:
         server = self.start_thread(copy, cure if cured else "running.set()")
         with server.process.stdin as line, copy.step.connect("data") as data:
             data.send("hello")
-            assert "this is the data socket" in data.recv(timeout=10)
+            assert "this is the data socket" in data.recv(timeout=30)
             line.write("\n")
             line.flush()
             server.wait_for("Called")
@@ -186,7 +186,7 @@ class TestTroubles:
                 with pytest.raises(TimeoutError):
                     data.recv(timeout=0.3)
                 data.send("hello")
-            messages = [data.recv(timeout=10) for _ in range(3)]
+            messages = [data.recv(timeout=30) for _ in range(3)]
             assert not all(message.startswith("ERROR") for message in messages), "readings"
 
     @trouble("`RuntimeError: no running event loop`")
@@ -213,9 +213,9 @@ class TestTroubles:
             wait_until(lambda: server.log.read_text().count("\n") > 5, "some rows")
             log = server.log
             log.write_bytes(log.read_bytes().replace(b"\n", b"\r\n"))  # as an editor does
-            entry.seen_in(control.recv(timeout=10), **{"2026-11-21T03-49-40.464260.csv": log.name})
-            entry.seen_in(server.output, **{"2026-11-21T03-49-40.464260.csv": log.name})
+            entry.seen_in(control.recv(timeout=30), **{"2026-11-21T03-49-40.464260.csv": log.name})
             server.wait_for("Logging to", count=2)
+            entry.seen_in(server.output, **{"2026-11-21T03-49-40.464260.csv": log.name})
             # A copy can be saved by whoever likes to.
             newest = server.logs[-1]
             other = newest.with_name("copy.csv")
