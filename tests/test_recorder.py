@@ -700,9 +700,10 @@ class TestDisks:
         async def main() -> None:
             async with recording_in(tmp_path) as log:
                 done = asyncio.Event()
+                times = 0
 
-                async def look() -> int:
-                    times = 0
+                async def look() -> None:
+                    nonlocal times
                     while not done.is_set():
                         head, end_us = log.head, log.end_ns // 1000
                         view = await asyncio.to_thread(log.view, 0, end_us, 100)
@@ -717,15 +718,16 @@ class TestDisks:
                         assert data.count(b"\n") - 1 >= head
                         times += 1
                         await asyncio.sleep(0)
-                    return times
 
                 looking = asyncio.create_task(look())
-                for i in range(8000):
-                    log.add(time.time_ns(), [math.sin(i), None])
-                    if i % 50 == 0:
+                added = 0
+                while added < 8000 or (times <= 5 and not looking.done()):
+                    log.add(time.time_ns(), [math.sin(added), None])
+                    added += 1
+                    if added % 50 == 0:
                         await asyncio.sleep(0.001)
                 done.set()
-                assert await looking > 5
+                await looking
 
         run(main())
 

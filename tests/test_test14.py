@@ -853,17 +853,17 @@ class TestStep14(Console, Commands, Programs):
         page.get_by_role("button", name="Stop", exact=True).click()
         expect(page.get_by_role("button", name="Start", exact=True)).to_be_enabled()
         gone = int(re.search("with ([0-9]+) of this", server.output)[1])
-        rows = read_log(server.logs[-1], begins_late=True)
-        assert rows[0]["seq"] == gone + 1
 
         # What is gone is not counted as logged; what this page had is still on its screen.
-        def counts(one: Page) -> list[int]:
-            return [
-                int(one.locator(f"#{name}").inner_text().replace(",", "")) for name in ("acquired", "logged")
-            ]
+        def counts_are_right(one: Page) -> bool:
+            rows = len(read_log(server.logs[-1], begins_late=True))  # the last of them may still be written
+            shown = [one.locator(f"#{name}").inner_text().replace(",", "") for name in ("acquired", "logged")]
+            return shown == [str(gone + rows), str(rows)]
 
         for one in (page, late):
-            wait_until(lambda one=one: counts(one) == [gone + len(rows), len(rows)], "the counts")
+            wait_until(lambda one=one: counts_are_right(one), "the counts")
+        rows = read_log(server.logs[-1], begins_late=True)
+        assert rows[0]["seq"] == gone + 1
         # A busy page may not have had the last of the old file: that it counts as gone.
         total = gone + len(rows)
         wait_until(lambda: page.evaluate("run.received + run.gone") == total, "all of the run")
