@@ -416,8 +416,6 @@ class Index:
                         data = plain(data)
                     # By columns, because that is done in a third of the time.
                     lines = [line.split(b",") for line in data.splitlines()]
-                    if not lines:
-                        continue
                     _, times_ns, *columns = zip(*lines, strict=True)
                     times = [int(text) // 1000 for text in times_ns]
                 except ValueError:
@@ -434,7 +432,17 @@ class Index:
 
 
 def lines_at(file: BinaryIO, offset: int, size: int, end: int) -> bytes:
-    """Read whole lines: about so many bytes, one line at least, but nothing from `end` on."""
+    """Read whole lines: about so many bytes, one row at least, but nothing from `end` on."""
+    lines = []
+    while data := _whole_lines(file, offset, size, end):
+        lines.append(data)
+        offset += len(data)
+        if data.strip():
+            break  # all before it were empty lines
+    return b"".join(lines)
+
+
+def _whole_lines(file: BinaryIO, offset: int, size: int, end: int) -> bytes:
     file.seek(offset)
     data = file.read(min(size, end - offset))
     if offset + len(data) < end:

@@ -160,7 +160,7 @@ class Recording:
         # If somebody has deleted the file, or spoilt it, its readings are gone.
         with suppress(OSError, ValueError):
             self.check()
-            return first_piece(self._read(self._offset(0, have + 1), PIECE), have, self.head)
+            return first_piece(self._read(self._offset(0, have + 1), self.size, PIECE), have, self.head)
         return first_piece(b"", have, self.head)
 
     def extremes(self, have: int, recent: int, columns: int) -> tuple[dict[str, Any] | None, int]:
@@ -236,7 +236,7 @@ class Recording:
         if rows == 0:
             return {"width": 0, "lines": ""}
         if rows <= 4 * columns:
-            return {"width": 0, "lines": self._read(start, stop - start).decode(errors="replace")}
+            return {"width": 0, "lines": self._read(start, stop).decode(errors="replace")}
         shift = index.shift_for(stop_us - start_us, columns, rows)
         bins = index.bins(start_us, stop_us + 1, shift)
         return {"width": 2**shift, "bins": bins}
@@ -279,8 +279,7 @@ class Recording:
                 while offset < stop and (data := lines_at(file, offset, PIECE, stop)):
                     offset += len(data)
                     try:
-                        if piece := data if is_plain else plain(data):  # there can be nothing but empty lines
-                            yield piece
+                        yield data if is_plain else plain(data)
                     except ValueError:
                         raise OSError(None, "somebody else has changed it") from None
 
@@ -292,10 +291,10 @@ class Recording:
         if self.index:
             self.index.close()
 
-    def _read(self, offset: int, size: int) -> bytes:
-        """Read whole lines, as many as that are or one, beginning with a line."""
+    def _read(self, start: int, stop: int, most: int | None = None) -> bytes:
+        """Read the lines from one place to another, or about `most` bytes of them, a row at least."""
         with self.path.open("rb") as file:
-            data = lines_at(file, offset, size, self.size)
+            data = lines_at(file, start, most or stop - start, stop)
         return data if self._is_plain else plain(data)
 
     def _offset(self, column: int, value: int) -> int:
@@ -329,7 +328,7 @@ class Recording:
         index = self.index
         start, rows = index.row_before(offset) if index else (0, 0)
         start = start or self.begin
-        return rows + self._read(start, offset - start).count(b"\n") if offset > start else rows
+        return rows + self._read(start, offset).count(b"\n") if offset > start else rows
 
     def _last_row(self) -> tuple[int, int]:
         with self.path.open("rb") as file:
@@ -339,11 +338,9 @@ class Recording:
 
     def _measured_rate(self) -> float:
         """Return how many readings a second there are among the first thousand."""
-        lines, offset = [], self.begin
         with self.path.open("rb") as file:
-            while not lines and (data := lines_at(file, offset, PIECE, self.size)):
-                offset += len(data)
-                lines = [line for line in data.split(b"\n") if line.strip()]
+            data = lines_at(file, self.begin, PIECE, self.size)
+        lines = [line for line in data.split(b"\n") if line.strip()]
         times = sorted(start_of(line)[1] for line in lines[:1000])
         steps = sorted(after - before for before, after in itertools.pairwise(times))
         return 1e9 / max(1, steps[len(steps) // 2]) if steps else 1.0
@@ -458,18 +455,16 @@ class Replay(Recording):
     def _next_lines(self) -> list[tuple[int, int, int]]:
         """Return of each of the next rows how many bytes it is, its number, and its time."""
         self.check()
-        rows, length, offset = [], 0, self.size
         with self.path.open("rb") as file:
-            while not rows:  # there can be many empty lines before the next one
-                data = lines_at(file, offset, PIECE, self._end)
-                if not data:
-                    raise ValueError("it is shorter than it was")
-                offset += len(data)
-                for line in io.BytesIO(data):  # unlike splitlines(), ends no line at a CR within a cell
-                    length += len(line)
-                    if line.strip():
-                        rows.append((length, *start_of(line)))
-                        length = 0
+            data = lines_at(file, self.size, PIECE, self._end)
+        rows, length = [], 0
+        for line in io.BytesIO(data):  # unlike splitlines(), ends no line at a CR within a cell
+            length += len(line)
+            if line.strip():
+                rows.append((length, *start_of(line)))
+                length = 0
+        if not rows:
+            raise ValueError("it is shorter than it was")
         return rows
 
 

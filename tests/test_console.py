@@ -234,18 +234,24 @@ def test_disk_that_has_room_again() -> None:
 
 def test_terminal_that_takes_no_more_for_a_while_gets_all_in_order() -> None:
     code = """
-import sys
+import os, sys
 from common.console import free_from_console
 free_from_console()
 for i in range(20_000):
     print("line", i)
 print("Größe ▀▄█ \\ud800")
+os.write(2, b"printed")
+sys.stdin.read()
 """
     with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, env=ENVIRONMENT | {"PYTHONIOENCODING": "utf-8"}
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=ENVIRONMENT | {"PYTHONIOENCODING": "utf-8"},
     ) as program:
-        time.sleep(0.3)
-        lines = program.stdout.read().decode().splitlines()
+        assert program.stderr.read(7) == b"printed", "it is more than the pipe takes, and nobody reads yet"
+        lines = program.communicate(timeout=30)[0].decode().splitlines()
     assert lines == [*[f"line {i}" for i in range(20_000)], "Größe ▀▄█ ?"]
     assert program.returncode == 0
 

@@ -610,6 +610,9 @@ class TestRowsOfOthers:
             assert (len(data), in_python(data.decode().partition("\n")[2])) == (size, rows)
             assert in_python(read_all(read, 0)[2].decode()) == rows
             assert in_python(read.view(0, 10**18, 100)["lines"]) == rows
+            assert read.view(0, 10**18, 1)["lines"] == read.view(0, 10**18, 100)["lines"]
+            assert [entry[1] for entry in read.index.bins(0, 2**60, 10)] == [1, 1, 1]
+            assert [read._rows_before(read._offset(0, seq)) for seq in (1, 2, 3, 4)] == [0, 1, 2, 3]
             read.close()
         assert [(run["readings"], run["start"]) for run in recordings(tmp_path)] == [(3, rows[0][1] / 1e6)]
 
