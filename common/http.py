@@ -197,7 +197,9 @@ def static_files() -> dict[str, Path | str]:
     Besides, there is the icon that browsers ask for where a page names none.
     """
     files: dict[str, Path | str] = {
-        f"/common/static/{file.name}": file for file in STATIC.iterdir() if file.suffix in TYPES
+        f"/common/static/{file.relative_to(STATIC).as_posix()}": file
+        for file in STATIC.rglob("*.*")
+        if file.suffix in TYPES
     }
     return files | {"/favicon.ico": STATIC / "icon.svg"}
 

@@ -13,8 +13,17 @@ import sys
 import time
 from pathlib import Path
 
+from common.demos.factory import (
+    OPTIONS,
+    Floor,
+    Sensor,
+    answer,
+    lines,
+    listen,
+    listening_socket,
+    parse_reading,
+)
 from common.events import EventServer
-from common.factory import OPTIONS, Floor, Sensor, answer, lines, listen, listening_socket, parse_reading
 from common.options import parse_options
 
 try:

@@ -18,13 +18,13 @@ from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
 from common.clients import MAX_BACKLOG, send_to_all
-from common.history import History
 from common.http import HttpConnection
 from common.network import announce
 from common.options import parse_options, speed
-from common.recorder import Recorder, repair
-from common.recording import Replay
 from common.running import run
+from common.runs.recorder import Recorder, repair
+from common.runs.recording import Replay
+from common.runs.serving import History
 from common.sampling import readings
 from common.sensors import SENSORS
 

@@ -18,15 +18,15 @@ from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
 from common.clients import MAX_BACKLOG, send_to_all
-from common.collector import PassedOver, Sample
-from common.drivers import OPTIONS, explain, open_sensor, values_of
-from common.history import History
+from common.drivers.collector import PassedOver, Sample
+from common.drivers.sensor import OPTIONS, explain, open_sensor, values_of
+from common.drivers.tally import Tally
 from common.http import HttpConnection
 from common.network import announce
 from common.options import parse_options
-from common.recorder import Recorder, repair
 from common.running import run
-from common.tally import Tally
+from common.runs.recorder import Recorder, repair
+from common.runs.serving import History
 
 RETRY = 1  # seconds until a sensor that has failed is tried again
 MAX_WAITING = 1000  # readings that the event loop has yet to take; the driver's thread waits for it then

@@ -33,7 +33,7 @@ clients = {"/control": set(), "/data": set()}
 
 # Whatever is not in this table cannot be fetched, so no path leads out of these folders.
 HERE = Path(__file__).parent
-SHARED = ["style.css", "page.js", "plot.js", "uPlot.iife.min.js", "uPlot.min.css", "icon.svg"]
+SHARED = ["style.css", "page.js", "plot.js", "vendor/uPlot.iife.min.js", "vendor/uPlot.min.css", "icon.svg"]
 FILES = {f"/common/static/{name}": HERE.parent / "common" / "static" / name for name in SHARED}
 FILES["/"] = FILES["/dashboard"] = HERE / "client.html"
 FILES["/favicon.ico"] = FILES["/common/static/icon.svg"]  # where browsers look for an icon by themselves

@@ -1,4 +1,4 @@
-"""common/text_sensors.py and common/drivers.py: real ports, processes and sockets."""
+"""common/drivers/text.py and common/drivers/sensor.py: real ports, processes and sockets."""
 
 import asyncio
 import contextlib
@@ -24,12 +24,13 @@ import pandas as pd
 import psutil
 import pytest
 
-from common import drivers, text_sensors
-from common.collector import PassedOver, Sample
-from common.drivers import Garbled, GeneratorSensor, explain, open_sensor, sensor, sensor_of, values_of
-from common.lines import MAX_LINE
+from common.drivers import sensor as drivers
+from common.drivers import text as text_sensors
+from common.drivers.collector import PassedOver, Sample
+from common.drivers.lines import MAX_LINE
+from common.drivers.sensor import Garbled, GeneratorSensor, explain, open_sensor, sensor, sensor_of, values_of
+from common.drivers.text import Command, SensorError, SerialPort, UdpPort
 from common.sensors import SENSORS
-from common.text_sensors import Command, SensorError, SerialPort, UdpPort
 from tests.promises import needs_terminals
 from tests.support import Board, run, wait_until
 
@@ -673,7 +674,7 @@ class TestOpenSensor:
     def test_file_of_ones_own(self, tmp_path: Path) -> None:
         path = tmp_path / "my_sensor.py"
         path.write_text(
-            "from common.drivers import sensor\n"
+            "from common.drivers.sensor import sensor\n"
             "@sensor(fields={'distance': 'mm'}, rate=20)\n"
             "def rangefinder():\n    yield [7]\n"
         )
@@ -707,7 +708,7 @@ class TestOpenSensor:
             "import pickle, random\n"
             "from dataclasses import dataclass\n"
             "from beside_it import measure\n"
-            "from common.drivers import sensor\n"
+            "from common.drivers.sensor import sensor\n"
             "@dataclass\nclass Config:\n    pin: int = 4\n"
             "config = pickle.loads(pickle.dumps(Config()))\n"
             "random.random()\n"
@@ -721,7 +722,7 @@ class TestOpenSensor:
             own = open_sensor(str(tmp_path / name), 20)
             assert list(own.readings()) == [[21.5, 1013.0, 4]]
             assert sys.modules["random"] is random
-            assert sys.modules["common.drivers"] is drivers
+            assert sys.modules["common.drivers.sensor"] is drivers
         finally:
             for new in sys.modules.keys() - modules.keys():
                 del sys.modules[new]

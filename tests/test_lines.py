@@ -1,4 +1,4 @@
-"""What real devices print, and what common/lines.py, common/collector.py and common/tally.py make of it."""
+"""What real devices print, and what common/drivers/lines.py, common/drivers/collector.py and common/drivers/tally.py make of it."""
 
 import contextlib
 import math
@@ -9,9 +9,17 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from common.collector import MAX_GROUPS, MAX_NAMES, QUIET, Collector, PassedOver, Sample
-from common.lines import ENDLESS_SECONDS, MAX_FIELDS, MAX_LINE, Garbled, Splitter, parse_fields, parse_line
-from common.tally import LATEST, Tally
+from common.drivers.collector import MAX_GROUPS, MAX_NAMES, QUIET, Collector, PassedOver, Sample
+from common.drivers.lines import (
+    ENDLESS_SECONDS,
+    MAX_FIELDS,
+    MAX_LINE,
+    Garbled,
+    Splitter,
+    parse_fields,
+    parse_line,
+)
+from common.drivers.tally import LATEST, Tally
 
 CSI = "\x1b["
 
@@ -423,14 +431,14 @@ class TestSplitter:
         list(splitter.feed(b"x" * 5000))
         assert splitter.overdue() is None
         now = time.monotonic() + ENDLESS_SECONDS + 1
-        monkeypatch.setattr("common.lines.time.monotonic", lambda: now)
+        monkeypatch.setattr("common.drivers.lines.time.monotonic", lambda: now)
         assert "5000 bytes without a line's end" in str(splitter.overdue())
 
     def test_a_silent_stream_is_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
         splitter = Splitter()
         list(splitter.feed(b"1\n"))
         now = time.monotonic() + ENDLESS_SECONDS + 1
-        monkeypatch.setattr("common.lines.time.monotonic", lambda: now)
+        monkeypatch.setattr("common.drivers.lines.time.monotonic", lambda: now)
         assert splitter.overdue() is None
 
     def test_older_encoding(self) -> None:
@@ -459,7 +467,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         nonlocal passed
         passed += 2
 
-    monkeypatch.setattr("common.collector.time.monotonic", lambda: real() + passed)
+    monkeypatch.setattr("common.drivers.collector.time.monotonic", lambda: real() + passed)
     return wait
 
 
@@ -499,7 +507,9 @@ class TestCollector:
         assert readings(Collector(from_start=True), *lines) == expected
 
     def test_times_and_names_without_end_take_no_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("common.collector.QUIET", 60)  # so nothing is given out because of the time
+        monkeypatch.setattr(
+            "common.drivers.collector.QUIET", 60
+        )  # so nothing is given out because of the time
         collector = Collector({"x": "", "y": ""})
         lines = [f"x:{time_ms}:1" for time_ms in range(MAX_GROUPS + 1)]
         assert len(readings(collector, *lines)) == len(lines)
@@ -819,7 +829,7 @@ class TestTally:
         assert tally.report()["garbled"] == 1000
 
     def test_names_without_end_are_not_all_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("common.tally.MOST_NAMES", 3)
+        monkeypatch.setattr("common.drivers.tally.MOST_NAMES", 3)
         said: list[str] = []
         tally = Tally(said.append)
         for number in range(9):

@@ -1,4 +1,4 @@
-"""Writing logs: common/recorder.py, on disks that are full, slow or broken, and when programs are killed."""
+"""Writing logs: common/runs/recorder.py, on disks that are full, slow or broken, and when programs are killed."""
 
 import asyncio
 import csv
@@ -22,9 +22,9 @@ from typing import Any, BinaryIO
 import psutil
 import pytest
 
-from common import recorder as module
-from common.recorder import Recorder, repair
-from common.recording import MAX_FIELDS, Recording, read_info, recordings
+from common.runs import recorder as module
+from common.runs.recorder import Recorder, repair
+from common.runs.recording import MAX_FIELDS, Recording, read_info, recordings
 from tests.rows import DISTURBANCES, disturb
 from tests.support import ROOT, Disk, run, wait_until
 
@@ -736,7 +736,7 @@ class TestDisks:
 PROGRAM = """
 import asyncio, sys, time
 from pathlib import Path
-from common import recorder
+from common.runs import recorder
 
 async def main():
     log = recorder.Recorder(Path(sys.argv[1]), {"x": "V", "y": "A"}, 1000)

@@ -1,4 +1,4 @@
-"""Reading logs: common/index.py and common/recording.py; for clients common/history.py and common/http.py."""
+"""Reading logs: common/runs/index.py and common/runs/recording.py; for clients common/runs/serving.py and common/http.py."""
 
 import asyncio
 import csv
@@ -26,12 +26,12 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from common.clients import MAX_BACKLOG
-from common.history import History
 from common.http import HttpConnection, attachment, download
-from common.index import Index
-from common.recorder import Recorder
-from common.recording import MAX_FIELDS, PIECE, Piece, Recording, Replay, recordings
-from common.rows import plain
+from common.runs.index import Index
+from common.runs.recorder import Recorder
+from common.runs.recording import MAX_FIELDS, PIECE, Piece, Recording, Replay, recordings
+from common.runs.rows import plain
+from common.runs.serving import History
 from tests.rows import CELLS, DISTURBANCES, LOGS, ROWS, TIMES, disturb
 from tests.rows import FIELDS as LOG_FIELDS
 from tests.support import PORT, ROOT, reset, run, wait_until
@@ -226,7 +226,7 @@ class TestIndex:
     def test_a_log_that_is_as_it_was_is_not_read_again(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("common.index.SETTLED", -(10**12))
+        monkeypatch.setattr("common.runs.index.SETTLED", -(10**12))
         rows = random_rows(5000)
         write_log(path, rows)
         self.open_again(path, rows)

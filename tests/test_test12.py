@@ -19,7 +19,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 from websockets.sync.client import ClientConnection
 
-from common.market import Replay, SimulatedMarket, fictional_symbols
+from common.demos.market import Replay, SimulatedMarket, fictional_symbols
 from tests.conftest import Pages
 from tests.promises import Console, NamedEvents, next_event, send_event
 from tests.support import Server, Step

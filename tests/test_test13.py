@@ -18,7 +18,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from websockets.sync.client import ClientConnection
 
-from common.factory import MAX_LINE, MAX_SENDERS, Floor, Sensor, Unended, lines, parse_reading
+from common.demos.factory import MAX_LINE, MAX_SENDERS, Floor, Sensor, Unended, lines, parse_reading
 from tests.benchmarks.plot import memory
 from tests.conftest import Pages
 from tests.promises import Console, NamedEvents, next_event, request, send_event
@@ -814,7 +814,7 @@ class TestFactory:
         assert (sensor.add(1e9 + 8.5, 50), sensor.mended) == (45, True)
 
     def test_stream_without_ends_is_told_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("common.factory.MAX_WAIT", 0.05)
+        monkeypatch.setattr("common.demos.factory.MAX_WAIT", 0.05)
 
         async def main() -> None:
             reader = asyncio.StreamReader()

@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncIterator
 
 import common.sampling
-from common.recorder import Recorder
+from common.runs.recorder import Recorder
 from common.sampling import Sensor
 
 HOURS = 3

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from common.lines import IS_MOMENT, MAX_FIELDS, Garbled, Line, Value, parse_line
+from common.drivers.lines import IS_MOMENT, MAX_FIELDS, Garbled, Line, Value, parse_line
 
 # How long names are collected where they come one by one, and how long single values are waited for that
 # belong to one reading, in seconds.

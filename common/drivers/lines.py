@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from common.rows import MAX_FIELDS
+from common.runs.rows import MAX_FIELDS
 
 # How long a line may be, in bytes.
 MAX_LINE = 2**16

@@ -1,6 +1,6 @@
 """Sensors that send lines of text: a serial port, a program's output, a UDP port.
 
-Each is a sensor as `common.drivers` describes it. The times of its readings are those of their arrival.
+Each is a sensor as `common.drivers.sensor` describes it. The times of its readings are those of their arrival.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Any
 
-from common.collector import QUIET, Collector, PassedOver, Sample
-from common.lines import Garbled, Splitter, parse_line
+from common.drivers.collector import QUIET, Collector, PassedOver, Sample
+from common.drivers.lines import Garbled, Splitter, parse_line
 
 try:
     import serial

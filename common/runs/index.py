@@ -23,7 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from common.rows import MAX_LINE, PLAIN, plain, plain_row
+from common.runs.rows import MAX_LINE, PLAIN, plain, plain_row
 
 ROWS = 32
 LEVELS = 12

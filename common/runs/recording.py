@@ -4,14 +4,14 @@ A run is three files with one name, its start time:
 
 - `NAME.csv`, the log: a header, then a line for each reading: `seq,time_ns,` and a value for each field. A
   value that is missing is empty. What is no number, as in the logs of earlier steps, counts as missing too.
-  Other programs write such files in other ways (`common/rows.py`), which are read, sent and exported as if
+  Other programs write such files in other ways (`common/runs/rows.py`), which are read, sent and exported as if
   they had been written here.
 - `NAME.json`: `epoch`, `start`, `start_ns`, `fields`, `units`, `rate`, `events`, which are the starts and
   stops, and whatever else happened to the run, each with its `time_ns`, and, until the run ends, `process`.
-- `NAME.index`: where in the log which time is, and extremes of its values (`common/index.py`). It is made
+- `NAME.index`: where in the log which time is, and extremes of its values (`common/runs/index.py`). It is made
   from the log alone, and made again if it is deleted.
 
-`Recording` reads a run, `Replay` reads one as if it were being written now, and `common.recorder.Recorder`
+`Recording` reads a run, `Replay` reads one as if it were being written now, and `common.runs.recorder.Recorder`
 writes one.
 """
 
@@ -30,8 +30,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from common.index import Index, lines_at
-from common.rows import MAX_FIELDS, MAX_LINE, is_whole, plain, start_of
+from common.runs.index import Index, lines_at
+from common.runs.rows import MAX_FIELDS, MAX_LINE, is_whole, plain, start_of
 
 # How many bytes of a log are read, and sent to a client, at once.
 PIECE = 2**16

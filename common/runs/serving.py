@@ -12,7 +12,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
 from common.http import answer, download, static_files
-from common.recording import Recording, recordings
+from common.runs.recording import Recording, recordings
 
 # What test14 says of them.
 MOST_ROWS, NEWEST, COLUMNS = 100_000, 10_000, 2048
@@ -72,7 +72,7 @@ class History:
     async def serve_http(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer a plain HTTP request; for `process_request`, with `open_timeout=None`.
 
-        `/runs` is the list of the runs as JSON, as `common.recording.recordings` returns it, each with
+        `/runs` is the list of the runs as JSON, as `common.runs.recording.recordings` returns it, each with
         `live`: whether it is the one that is recorded now. `/log.csv` is the log of that one as a download,
         `/log.csv?run=NAME` that of another one, and with `from` and `to`, in seconds of Unix time, it is the
         part of it between these times. Everything else is the page.

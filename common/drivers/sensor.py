@@ -31,10 +31,10 @@ from pathlib import Path
 from typing import Any, Protocol
 from unicodedata import category
 
-from common.factory import seconds
-from common.lines import NUMBER, RESERVED, Garbled, parse_fields
+from common.demos.factory import seconds
+from common.drivers.lines import NUMBER, RESERVED, Garbled, parse_fields
+from common.drivers.text import Command, SensorError, SerialPort, UdpPort, serial
 from common.sensors import SENSORS
-from common.text_sensors import Command, SensorError, SerialPort, UdpPort, serial
 
 Reading = Sequence[float | None] | Mapping[str, float | None] | Garbled | None
 

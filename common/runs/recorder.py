@@ -1,4 +1,4 @@
-"""Writing the log of a run: what common/recording.py reads."""
+"""Writing the log of a run: what common/runs/recording.py reads."""
 
 import asyncio
 import math
@@ -20,8 +20,8 @@ try:
 except ImportError:  # Windows has none
     fcntl = None
 
-from common.index import Index
-from common.recording import (
+from common.runs.index import Index
+from common.runs.recording import (
     MAX_FIELDS,
     MAX_LINE,
     PIECE,
