@@ -1,4 +1,4 @@
-"""What real devices print, and what common/drivers/lines.py, common/drivers/collector.py and common/drivers/tally.py make of it."""
+"""What real devices print, and what lines.py, collector.py and tally.py in common/drivers make of it."""
 
 import contextlib
 import math
@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from common.drivers.collector import MAX_GROUPS, MAX_NAMES, QUIET, Collector, PassedOver, Sample
+from common.drivers.collector import GROUP_TIMEOUT, MAX_GROUPS, MAX_NAMES, Collector, PassedOver, Sample
 from common.drivers.lines import (
     ENDLESS_SECONDS,
     MAX_FIELDS,
-    MAX_LINE,
-    Garbled,
+    MAX_SENSOR_LINE,
+    MalformedReading,
     Splitter,
     parse_fields,
     parse_line,
@@ -260,9 +260,9 @@ class TestParseLine:
             # Torn, too long, or noise
             '{"x": 1',
             "{x:1",
-            "[" * MAX_LINE,
+            "[" * MAX_SENSOR_LINE,
             "a" * 81,
-            "1," * MAX_LINE,
+            "1," * MAX_SENSOR_LINE,
             "1 " * 20000,
             "\x00\x01",
             "1\x002",
@@ -270,7 +270,7 @@ class TestParseLine:
         ],
     )
     def test_garbled(self, text: str) -> None:
-        with pytest.raises(Garbled) as caught:
+        with pytest.raises(MalformedReading) as caught:
             parse_line(text)
         assert len(str(caught.value)) < 400
 
@@ -301,7 +301,7 @@ class TestParseLine:
             text = "".join(rng.choices(pieces, k=rng.randrange(12)))
             noise = "".join(chr(rng.randrange(0x250)) for _ in range(rng.randrange(20)))
             for line in (text, noise, text + noise):
-                with contextlib.suppress(Garbled):
+                with contextlib.suppress(MalformedReading):
                     found = parse_line(line)
                     # A number or a name, and never anything that the log or the page could not take.
                     assert not found.is_header or all(value.number is None for value in found.values), line
@@ -377,7 +377,7 @@ class TestParseLine:
             for text in (f"{before}{part * (size // len(part))}", f"{before}{part * (size // len(part))}!"):
                 for _ in range(3):
                     begun = time.thread_time()
-                    with contextlib.suppress(Garbled):
+                    with contextlib.suppress(MalformedReading):
                         parse_line(text)
                     times.append(time.thread_time() - begun)
             return min(times[:3]) + min(times[3:])
@@ -413,9 +413,9 @@ class TestSplitter:
         found = []
         for _ in range(1000):
             found += splitter.feed(b"x" * 1000)
-            assert len(splitter._begun) <= MAX_LINE
+            assert len(splitter._begun) <= MAX_SENSOR_LINE
         found += splitter.feed(b"x\n1\n")
-        assert [type(line) for line in found] == [Garbled, str]
+        assert [type(line) for line in found] == [MalformedReading, str]
         assert found[1] == "1"
 
     def test_a_stream_without_line_ends_is_told_so_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -448,7 +448,7 @@ class TestSplitter:
     @pytest.mark.parametrize("noise", [b"\xff\xfe\x00", b"\xe6\x1e\x98", b"\x9c\x81"])
     def test_bytes_that_are_no_text(self, noise: bytes) -> None:
         (line,) = Splitter().feed(noise + b"\n")
-        assert isinstance(line, Garbled)
+        assert isinstance(line, MalformedReading)
 
 
 def readings(collector: Collector, *lines: str) -> list:
@@ -508,7 +508,7 @@ class TestCollector:
 
     def test_times_and_names_without_end_take_no_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(
-            "common.drivers.collector.QUIET", 60
+            "common.drivers.collector.GROUP_TIMEOUT", 60
         )  # so nothing is given out because of the time
         collector = Collector({"x": "", "y": ""})
         lines = [f"x:{time_ms}:1" for time_ms in range(MAX_GROUPS + 1)]
@@ -688,7 +688,7 @@ class TestBatches:
     def test_incomplete_readings_wait_only_a_moment(self) -> None:
         collector = Collector({"x": "", "y": ""})
         assert list(collector.take(["x:1000:1"])) == []
-        time.sleep(QUIET * 1.5)
+        time.sleep(GROUP_TIMEOUT * 1.5)
         assert list(collector.take(["x:1030:2"])) == [{"x": 1}, {"x": 2}]
 
     def test_times_that_begin_anew(self) -> None:
