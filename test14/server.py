@@ -1,66 +1,42 @@
-"""Step 14: the log is the history. What the pages show, what they missed and what they download is one file.
+"""Step 14: the log is the history. Each page is served from it, so what a page has missed comes later.
 
 Run:  python server.py      then open the address that it prints, or scan the code with a phone.
       python server.py --rate 1000      reads faster.
-      python server.py --replay logs/FILE.csv --speed 10      plays a run that is over.
-New:  readings with numbers, so that a page can say what it has and gets the rest; extremes instead of every
-      reading where there are too many; each client is served from the log, at its own pace.
+New:  readings have numbers, and a page says up to which it has them; each page is served from the log, at its
+      own pace; an epoch tells one run from another.
 """
 
 import asyncio
 import contextlib
 import json
-import time
 from pathlib import Path
-from urllib.parse import parse_qs
 
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
 from common.clients import MAX_BACKLOG, send_to_all
-from common.http import HttpConnection
+from common.http import HttpConnection, serve_file, static_files
 from common.network import announce
-from common.options import parse_options, parse_speed
+from common.options import parse_options
 from common.running import run
 from common.runs.recorder import Recorder, repair
-from common.runs.recording import Replay
-from common.runs.serving import Runs
 from common.sampling import readings
 from common.sensors import SENSORS
 
-# A page that has more than so many readings to catch up gets the extremes of all but the newest of them, in
-# at most so many columns.
-MOST_ROWS, NEWEST, COLUMNS = 100_000, 10_000, 2048
+options = parse_options(__doc__, sensors=["accelerometer", "cpu"], rate=20)
+sensor = SENSORS[options.sensor](options.rate, options.seed)
+running = asyncio.Event()
+controls = set()
 
-options = parse_options(
-    __doc__,
-    sensors=["accelerometer", "cpu"],
-    rate=20,
-    extra={
-        "--replay": {"type": Path, "metavar": "FILE", "help": "play a log instead of reading a sensor"},
-        "--speed": {
-            "type": parse_speed,
-            "default": 1,
-            "help": "how many times as fast to play it (%(default)g)",
-        },
-    },
-)
 HERE = Path(__file__).parent
 LOGS = HERE / "logs"
-sensor = SENSORS[options.sensor](options.rate, options.seed)
-controls = set()
-running = asyncio.Event()
+FILES = static_files() | {"/": HERE / "client.html", "/dashboard": HERE / "client.html"}
 
 
 async def acquire():
-    if options.replay:
-        await log.play(running)
-        running.clear()
-        tell_state()
-    else:
-        log.start(changed=tell_state)
-        async for _, time_ns, values in readings(sensor, options.rate, running):
-            log.add(time_ns, values)
+    async for _, time_ns, values in readings(sensor, options.rate, running):
+        # It gets the next number, and is in the log before any page is told of it.
+        log.add(time_ns, values)
 
 
 async def handler(connection):
@@ -94,67 +70,45 @@ async def handle_control(connection):
 
 async def handle_data(connection):
     """Serve one page from the log. The newest readings are its end, so nothing comes twice, or never."""
-    name = parse_qs(connection.request.path.partition("?")[2]).get("run", [None])[0]
-    try:
-        recording = await history.open_run(name)
-    except ValueError as error:
-        await connection.close(1008, str(error))
-        return
     hello = {
-        "epoch": recording.epoch,
-        "run": recording.name,
-        "live": recording.live,
-        "first": recording.first,
-        "head": recording.head,
-        "fields": list(recording.fields),
-        "units": list(recording.fields.values()),
-        "rate": recording.rate,
-        "speed": recording.speed,
+        "epoch": log.epoch,
+        "run": log.name,
+        "head": log.head,
+        "fields": list(sensor.fields),
+        "units": list(sensor.fields.values()),
+        "rate": options.rate,
     }
-    try:
-        await connection.send(json.dumps(hello))
-        async with asyncio.TaskGroup() as tasks:
-            sending = None
-            async for message in connection:
-                match parse(message):
-                    case {"epoch": epoch, "have": int(have)} if sending is None and have >= 0:
-                        have = min(have, recording.head) if epoch == recording.epoch else 0
-                        sending = tasks.create_task(send_rows(connection, recording, have))
-                    case {"view": number, "from": int(start), "to": int(stop), "columns": int(columns)}:
-                        view = await asyncio.to_thread(recording.view, start, stop, min(columns, COLUMNS))
-                        await connection.send(json.dumps({"view": number, "from": start, "to": stop} | view))
-                    case {"ping": ping}:
-                        await connection.send(json.dumps({"pong": ping, "now": time.time()}))
-                    case _:
-                        error = f"ERROR: {message[:40]!r} is not understood; the README has the protocol"
-                        await connection.send(json.dumps({"error": error}))
-                await asyncio.sleep(0)
-            # The client has gone; the loop that sends would wait for readings for ever.
-            if sending:
-                sending.cancel()
-    finally:
-        history.close_run(recording)
+    await connection.send(json.dumps(hello))
+    async with asyncio.TaskGroup() as tasks:
+        sending = None
+        async for message in connection:
+            match parse(message):
+                case {"epoch": epoch, "have": int(have)} if sending is None and have >= 0:
+                    # What a page has of another run is worth nothing here.
+                    have = min(have, log.head) if epoch == log.epoch else 0
+                    sending = tasks.create_task(send_rows(connection, have))
+                case _:
+                    error = f"ERROR: {message[:40]!r} is not understood; the README has the protocol"
+                    await connection.send(json.dumps({"error": error}))
+            await asyncio.sleep(0)
+        # The client has gone; the loop that sends would wait for readings for ever.
+        if sending:
+            sending.cancel()
 
 
-async def send_rows(connection, recording, have):
+async def send_rows(connection, have):
     """Send what comes after the reading `have`, for ever, and no faster than the page takes it."""
     while True:
-        await recording.more_than(have)
+        await log.more_than(have)
         # A page that takes nothing for half a minute is frozen, or gone. When it is back, it asks anew.
         async with asyncio.timeout(30):
-            if recording.head - have > min(MOST_ROWS, recording.most_rows):
-                extremes, have = await asyncio.to_thread(recording.extremes, have, NEWEST, COLUMNS)
-                if extremes:
-                    await connection.send(json.dumps({"extremes": extremes}))
-            chunk = await recording.chunk(have)
+            chunk = await log.chunk(have)
             if chunk.gone:
                 await connection.send(json.dumps({"gone": chunk.gone}))
             if chunk.text:
-                waited = (recording.now_ns() - chunk.time_ns) / 1e9 / (recording.speed or 1)
-                lines = {"lines": chunk.text, "sent": time.time(), "waited": waited}
-                await connection.send(json.dumps(lines))
+                await connection.send(json.dumps({"lines": chunk.text}))
         have = chunk.last
-        if have == recording.head:
+        if have == log.head:
             # Readings that come one by one are sent together, twenty times a second.
             await asyncio.sleep(0.05)
 
@@ -169,8 +123,6 @@ def parse(message):
 def handle_command(command):
     if command not in ("START", "STOP"):
         return f"ERROR: unknown command {command[:40]!r}; try START or STOP"
-    if command == "START" and options.replay and log.over:
-        return "ERROR: the recording is over; start the server again to see it again"
     if running.is_set() != (command == "START"):
         log.note(command.lower())
         if command == "START":
@@ -190,20 +142,11 @@ def tell_state():
 
 
 async def send_counts():
-    """Say four times a second how much there is; by this, pages also notice that the network has failed."""
+    """Say four times a second how much there is; by this, pages also notice that the network failed."""
     while True:
         counts = {"acquired": log.acquired, "logged": log.logged, "lost": log.lost}
         send_to_all(controls, json.dumps(counts))
         await asyncio.sleep(0.25)
-
-
-def make_log():
-    if not options.replay:
-        return Recorder(LOGS, sensor.fields, options.rate)
-    try:
-        return Replay(options.replay, options.speed)
-    except (OSError, ValueError) as error:
-        raise SystemExit(f"Cannot replay {options.replay}: {error}") from None
 
 
 async def main():
@@ -211,16 +154,16 @@ async def main():
         handler,
         options.host,
         options.port,
-        process_request=history.serve_http,
+        process_request=lambda connection, request: serve_file(connection, request, FILES),
         create_connection=HttpConnection,
         compression=None,
         write_limit=MAX_BACKLOG,
         close_timeout=2,
-        open_timeout=None,  # a download is a part of opening for the library
     )
     for line in repair(LOGS):
         print(line)
     announce(options, serves_page=True)
+    log.start(changed=tell_state)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(send_counts())
         tasks.create_task(acquire())
@@ -230,6 +173,5 @@ async def main():
 HANDLERS = {"/control": handle_control, "/data": handle_data}
 
 if __name__ == "__main__":
-    with contextlib.closing(make_log()) as log:
-        history = Runs(LOGS, HERE / "client.html", log)
+    with contextlib.closing(Recorder(LOGS, sensor.fields, options.rate)) as log:
         run(main(), options)

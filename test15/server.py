@@ -7,26 +7,19 @@ New:  a driver that blocks has a thread of its own; a sensor that fails is a sta
 """
 
 import asyncio
-import json
 import math
 import threading
 import time
 from contextlib import aclosing, suppress
 from pathlib import Path
 
-from websockets.asyncio.server import serve
-from websockets.exceptions import ConnectionClosed
-
-from common.clients import MAX_BACKLOG, send_to_all
 from common.drivers.collector import PassedOver, Sample
 from common.drivers.sensor import OPTIONS, explain, open_sensor, values_of
 from common.drivers.tally import Tally
-from common.http import HttpConnection
-from common.network import announce
 from common.options import parse_options
 from common.running import run
-from common.runs.recorder import Recorder, repair
-from common.runs.serving import Runs
+from common.runs.recorder import Recorder
+from common.runs.serving import Dashboard, Runs
 
 RETRY = 1  # seconds until a sensor that has failed is tried again
 MAX_QUEUED = 1000  # readings that the event loop has yet to take; the driver's thread waits for it then
@@ -43,9 +36,8 @@ latest_ns = 0  # the time of the latest reading
 
 HERE = Path(__file__).parent
 LOGS = HERE / "logs"
-history = Runs(LOGS, HERE / "client.html")
-controls = set()
-running = asyncio.Event()
+dashboard = Dashboard(Runs(LOGS, HERE / "client.html"), lambda: {"sensor": status | tally.report()})
+log = None  # the run, as soon as its fields are known
 
 
 async def acquire():
@@ -125,10 +117,10 @@ def take(time_ns, reading):
         if isinstance(reading, Sample):
             # One of a batch can be older than its arrival, but not than the one before it.
             time_ns = max(reading.time_ns, min(time_ns, latest_ns + 1))
-            reading = tally.in_time(reading, history.log.fields)
+            reading = tally.in_time(reading, log.fields)
         if reading is None:
             return
-        values, passed_over = values_of(reading, history.log.fields if history.log else {})
+        values, passed_over = values_of(reading, log.fields if log else {})
     except ValueError as error:  # it is garbled, or has fields that no log can have
         tally.garbled(str(error))
         return
@@ -136,20 +128,22 @@ def take(time_ns, reading):
         tally.passed_over(text)
     heard, latest_ns = time.monotonic(), time_ns
     tell(*tally.read())
-    if running.is_set():
-        history.log.add(time_ns, values)
+    if dashboard.running.is_set():
+        log.add(time_ns, values)
 
 
 def begin():
     """Begin the run as soon as its fields are known, and anew if others come before its first reading."""
-    log = history.log
-    if sensor.fields and (log is None or (log.acquired == 0 and log.fields != sensor.fields)):
-        history.begin(Recorder(LOGS, sensor.fields, sensor.rate))
-        history.log.start(changed=tell_state)
-        if running.is_set():
-            history.log.note("start")
-        if log:
-            log.close()
+    global log
+    if not sensor.fields or (log and (log.acquired > 0 or log.fields == sensor.fields)):
+        return
+    before, log = log, Recorder(LOGS, sensor.fields, sensor.rate)
+    log.start(changed=dashboard.tell_state)
+    dashboard.runs.begin(log)
+    if dashboard.running.is_set():
+        log.note("start")
+    if before:
+        before.close()
 
 
 def tell(name, text):
@@ -157,106 +151,40 @@ def tell(name, text):
     if (status["state"], status["text"]) != (name, text):
         status.update(state=name, text=text, since=time.time())
         say(text)
-        tell_state()
+        dashboard.tell_state()
 
 
 def say(text):
     print(f"{time.strftime('%H:%M:%S')} sensor: {text}")
-    if history.log:
-        history.log.note("sensor", text)
+    if log:
+        log.note("sensor", text)
 
 
 tally = Tally(say)
 
 
-async def handler(connection):
-    role = connection.request.path.partition("?")[0]
-    if role not in ("/control", "/data"):
-        print(f"Refused a client with the path {role[:100]!r}")
-        await connection.close(1008, "the path must be /control or /data")
-        return
-    print(f"Hello, client ({role[1:]})")
-    try:
-        await (handle_control(connection) if role == "/control" else history.serve_data(connection))
-    except* (ConnectionClosed, TimeoutError):
-        # The client left without a goodbye, or takes nothing of what it is sent.
-        connection.transport.abort()
-    finally:
-        print(f"Bye, client ({role[1:]})")
-
-
-async def handle_control(connection):
-    controls.add(connection)
-    try:
-        await connection.send(state())
-        async for message in connection:
-            print(f"Received {message[:100]!r}")
-            await connection.send(json.dumps({"reply": handle_command(message)}))
-            await asyncio.sleep(0)  # a client that floods this loop must not keep it from the others
-    finally:
-        controls.discard(connection)
-
-
-def handle_command(command):
-    if command not in ("START", "STOP"):
-        return f"ERROR: unknown command {command[:40]!r}; try START or STOP"
-    if running.is_set() != (command == "START"):
-        if history.log:
-            history.log.note(command.lower())
-        if command == "START":
-            running.set()
-        else:
-            running.clear()
-        tell_state()
-    return "OK: started" if command == "START" else "OK: stopped"
-
-
-def state():
-    error = history.log.error if history.log else None
-    return json.dumps({"running": running.is_set(), "log_error": error, "sensor": status | tally.report()})
-
-
-def tell_state():
-    send_to_all(controls, state())
-
-
-async def send_counts():
-    """Say four times a second how much there is; and find out whether the sensor has fallen silent."""
+async def watch():
+    """Find out whether the sensor has fallen silent, and what could not be read of what it sends."""
     told = {}
     while True:
         if time.monotonic() - heard > silent_after:
             tell("silent", f"no reading for {silent_after:g} s")
         if told != tally.report():
             told = tally.report()
-            tell_state()
-        log = history.log
-        counts = {name: getattr(log, name) if log else 0 for name in ("acquired", "logged", "lost")}
-        send_to_all(controls, json.dumps(counts))
+            dashboard.tell_state()
         await asyncio.sleep(0.25)
 
 
 async def main():
-    server = await serve(
-        handler,
-        options.host,
-        options.port,
-        process_request=history.serve_http,
-        create_connection=HttpConnection,
-        compression=None,
-        write_limit=MAX_BACKLOG,
-        close_timeout=2,
-        open_timeout=None,  # a download is a part of opening for the library
-    )
-    for line in repair(LOGS):
-        print(line)
-    announce(options, serves_page=True)
+    server = await dashboard.listen(options)
     try:
         begin()
     except ValueError as error:
         raise SystemExit(f"Cannot record this sensor: {error}") from None
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(acquire())
-        tasks.create_task(send_counts())
+        tasks.create_task(watch())
+        tasks.create_task(dashboard.send_counts())
         await server.serve_forever()
 
 
@@ -264,5 +192,5 @@ if __name__ == "__main__":
     try:
         run(main(), options)
     finally:
-        if history.log:
-            history.log.close()
+        if log:
+            log.close()

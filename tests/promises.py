@@ -27,6 +27,7 @@ from websockets.frames import Close
 from websockets.sync.client import ClientConnection, connect
 
 from tests.conftest import Pages
+from tests.page import DRAWN_IN_SECONDS, LOSE_SOCKET, PAINTED, count_of, wait_for_all, wait_for_readings
 from tests.rows import disturb
 from tests.support import (
     PORT,
@@ -43,67 +44,12 @@ from tests.support import (
 
 needs_terminals = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
 
-# What is drawn: for each plotted time the values, as [time, value, …], without gaps.
-DRAWN = """() => {
-  const [times, ...lines] = window.plots.at(-1).data;
-  return times.map((time, i) => [time, ...lines.map((line) => line[i])]).filter((row) => row[1] !== null);
-}"""
-
-# Whether the plot has a pixel of this colour, given as "#rrggbb".
-PAINTED = """(colour) => {
-  const canvas = document.querySelector("figure canvas");
-  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-  const [r, g, b] = [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
-  return new Uint32Array(data.buffer).includes(((255 << 24) | (b << 16) | (g << 8) | r) >>> 0);
-}"""
-
-# Every reading that a page has as such, as [time in µs, value, …].
-ROWS = """() => {
-  const { times, values, length } = run.ring;
-  return Array.from({ length }, (_, i) => [times[i], ...values.map((column) => column[i])]);
-}"""
-
-# How many gaps the first line has.
-GAPS = """() => {
-  const [, values] = window.plots.at(-1).data;
-  return values.filter((value, i) => value === null && values[i - 1] !== null).length;
-}"""
-
-
-def count_of(page: Page) -> int:
-    return int(re.match(r"(\d+) readings", page.locator("#count").inner_text())[1])
-
-
-def wait_for_readings(page: Page, more: int) -> None:
-    """Wait until that many more readings have been shown."""
-    shown = "parseInt(document.getElementById('count').textContent)"
-    page.wait_for_function(f"(enough) => {shown} >= enough", arg=page.evaluate(shown) + more)
-
 
 def stop(pages: Pages, page: Page) -> None:
     """Press Stop, and wait until the page has everything that the log has."""
     pages.command(page, "STOP")
     expect(page.get_by_label("Response")).to_have_text("OK: stopped")
     wait_for_all(page)
-
-
-def wait_for_all(page: Page) -> None:
-    """Wait until the page of a step that has stopped has, by its own account, every reading of the run."""
-    page.evaluate("() => { window.countedBefore = counted; }")
-    page.wait_for_function(
-        """() => {
-          if (counted === countedBefore || counted.acquired !== run.have) return false;
-          const number = (id) => parseInt(document.getElementById(id).textContent.replaceAll(",", ""));
-          return number("acquired") > 0 && number("acquired") === number("count")
-            && number("acquired") === number("logged") && number("missing") === 0;
-        }""",
-    )
-    wait_for_drawing(page)
-
-
-def wait_for_drawing(page: Page) -> None:
-    """Wait until what the page has at this moment is drawn, which is in the next animation frame."""
-    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def say(connection: ClientConnection, **message: object) -> None:
@@ -452,7 +398,7 @@ class Acquisition:
         for name, says in [("control", "control socket"), ("readings", "data socket")]:
             expect(page.get_by_role("status")).to_contain_text("Connected to")
             # What the browser tells a page whose connection broke.
-            page.evaluate(f"() => {name}.onclose(new CloseEvent('close', {{ code: 1006 }}))")
+            page.evaluate(LOSE_SOCKET, name)
             expect(page.get_by_role("status")).to_have_text(
                 re.compile(f"Disconnected: {says}: the connection was lost \\(close code 1006\\)")
             )
@@ -527,7 +473,7 @@ class Shared:
         return shown
 
     def shown(self, page: Page) -> list[list[float]]:
-        return [row[1:] for row in page.evaluate(DRAWN)]
+        return [row[1:] for row in page.evaluate(DRAWN_IN_SECONDS)]
 
     def test_default_rate_and_every_fourth_reading(self, server: Server, step: Step) -> None:
         def steady_second() -> bool:
@@ -812,7 +758,7 @@ class SeveralFields:
         pages.command(page, "STOP")
         expect(page.get_by_label("Response")).to_have_text("OK: stopped")
         rows = [[row["time_ns"] / 1e9, row["x"], row["y"], row["z"]] for row in read_log(server.log)[::4]]
-        wait_until(lambda: page.evaluate(DRAWN) == rows, "what is drawn is what is logged")
+        wait_until(lambda: page.evaluate(DRAWN_IN_SECONDS) == rows, "what is drawn is what is logged")
 
     def test_lines_are_hidden_and_shown_from_the_legend(
         self, start_server: Callable[..., Server], pages: Pages

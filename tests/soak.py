@@ -1,4 +1,4 @@
-"""The proof of test14: whatever happens, every page shows every reading of the log, each once, in order.
+"""The proof of test14b: whatever happens, every page shows every reading of the log, each once, in order.
 
 python -m tests.soak --seconds 60 --rate 1000 --seed 1
 
@@ -45,7 +45,7 @@ from tests.browser import LAUNCH_ARGS, find_browser
 from tests.conftest import REMEMBER_PLOTS
 from tests.support import ROOT, Server, free_port, wait_until
 
-STEP = "test14"
+STEP = "test14b"
 CLIENTS = 3
 MOST_PAGES = 4
 # How often each thing happens, compared with the others. A kill has a schedule of its own.
@@ -64,7 +64,7 @@ ACTIONS = {
 # With these limits a quarter of a minute has in it what otherwise takes an hour: a page that keeps no more
 # than the latest readings, a client that gets extremes, readings that are only on the disk.
 SMALL = {
-    "test14/server.py": [
+    "test14b/server.py": [
         (r"MOST_ROWS, NEWEST, COLUMNS = .+", "MOST_ROWS, NEWEST, COLUMNS = 8000, 1000, 512")
     ],
     "common/runs/recorder.py": [(r"\nRECENT = .+", "\nRECENT = 2**16")],

@@ -260,7 +260,7 @@ def test_scripts_have_no_newer_syntax(path: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "language"),
-    [("test6", "C"), ("test9", "C"), ("test9", ""), ("test9", "en_US.UTF-8"), ("test14", "C")],
+    [("test6", "C"), ("test9", "C"), ("test9", ""), ("test9", "en_US.UTF-8"), ("test14b", "C")],
 )
 def test_browser_whose_language_is_none(name: str, language: str, pages: Pages) -> None:
     server = Server(pages.step.folder)

@@ -331,7 +331,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 
 @not_on_windows
-@pytest.mark.parametrize("name", ["test3", "test11", "test14"])
+@pytest.mark.parametrize("name", ["test3", "test11", "test14b"])
 def test_terminal_that_is_closed_ends_the_server(name: str) -> None:
     step = Step(name)
     master, terminal = os.openpty()

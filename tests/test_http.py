@@ -62,7 +62,7 @@ SLOW = [
 ]
 
 
-@pytest.fixture(params=["test9", "test10", "test14"])
+@pytest.fixture(params=["test9", "test10", "test14b"])
 def server(request: pytest.FixtureRequest, start_server: Callable[..., Server]) -> Server:
     """The server that shows its HTTP in full, one of named events, and one that has downloads."""
     return start_server(folder=ROOT / request.param)
@@ -273,7 +273,7 @@ class TestHeaders:
 
     def paths(self, server: Server) -> list[str]:
         downloads = ["/runs", "/log.csv", "/log.csv?run=nothing", "/log.csv?from=x"]
-        return ["/", "/favicon.ico", "/nothing", *(downloads if server.folder.name == "test14" else [])]
+        return ["/", "/favicon.ico", "/nothing", *(downloads if server.folder.name == "test14b" else [])]
 
     def test_date(self, server: Server) -> None:
         for path in self.paths(server):
@@ -291,7 +291,7 @@ class TestHeaders:
             assert (body, b"Content-Length: 0\r\n" in head) == (b"", False), path
             assert head.split()[1] == answer_to(b"GET" + asked).split()[1]
 
-    @pytest.mark.parametrize("server", ["test10", "test14"], indirect=True)
+    @pytest.mark.parametrize("server", ["test10", "test14b"], indirect=True)
     def test_if_none_match(self, server: Server) -> None:
         tag = request("GET", "/").headers["ETag"]
         for header, status in [

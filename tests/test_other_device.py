@@ -205,7 +205,7 @@ def test_program_on_another_device(step: Step, start_server: Callable[..., Serve
         expect(page.get_by_role("status")).to_have_text(f"Connected to {SERVER_ADDRESS}")
 
 
-@pytest.mark.parametrize("step", ["test14"], indirect=True)
+@pytest.mark.parametrize("step", ["test14b"], indirect=True)
 def test_history_has_no_gap_where_the_network_failed(
     step: Step, start_server: Callable[..., Server], pages: Pages
 ) -> None:

@@ -95,7 +95,7 @@ def check(page: Page) -> None:
         assert page.evaluate(MISTAKES) == []
 
 
-@pytest.mark.parametrize("name", ["test6", "test7", "test9", "test14"])
+@pytest.mark.parametrize("name", ["test6", "test7", "test9", "test14b"])
 def test_empty_and_running(name: str, copy: Copy, pages: Pages) -> None:
     copy.start("--rate", "50")
     page = connect(pages)
@@ -110,7 +110,7 @@ def test_empty_and_running(name: str, copy: Copy, pages: Pages) -> None:
     check(page)
 
 
-@pytest.mark.parametrize("name", ["test9", "test14"])
+@pytest.mark.parametrize("name", ["test9", "test14b"])
 def test_all_lines_hidden(name: str, copy: Copy, pages: Pages) -> None:
     copy.start("--rate", "50")
     page = connect(pages)

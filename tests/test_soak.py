@@ -1,4 +1,4 @@
-"""The proof of test14 in a quarter of a minute; `make soak` takes as long as one likes."""
+"""The proof of test14b in a quarter of a minute; `make soak` takes as long as one likes."""
 
 import os
 import subprocess

@@ -15,6 +15,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.conftest import Pages
 from tests.promises import Commands, Console, Programs, needs_terminals
+from tests.promises_of_logs import ServedFromTheLog
 from tests.support import PORT, Board, Server, free_port, read_log, wait_until
 
 
@@ -42,7 +43,7 @@ def wait_for_state(connection: ClientConnection, name: str, timeout: float = 20)
     raise AssertionError(f"never {name}")
 
 
-class TestStep15(Console, Commands, Programs):
+class TestStep15(Console, Commands, Programs, ServedFromTheLog):
     step = "test15"
     options = ("--sensor", "--rate", "--seed", "--fields", "--silent-after")
 

@@ -1,20 +1,25 @@
-"""The runs in a folder, for clients: the run of this server, and those that are over."""
+"""Runs for pages: the run of this server, and those that are over."""
 
 import asyncio
 import json
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
-from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from common.http import download, serve_file, static_files
+from common.clients import MAX_BACKLOG, send_to_all
+from common.http import HttpConnection, download, serve_file, static_files
+from common.network import Address, announce
+from common.runs.recorder import repair
 from common.runs.recording import Recording, recordings
 
-# What test14 says of them.
+# What test14b says of them.
 MOST_ROWS, NEWEST, COLUMNS = 100_000, 10_000, 2048
 
 
@@ -29,14 +34,14 @@ class Runs:
 
     def __init__(self, folder: Path, page: Path, log: Recording | None = None) -> None:
         self.folder, self.log = folder, log
-        self._begun = asyncio.Event()
+        self.begun = asyncio.Event()
         self.files = {**static_files(), "/": page, "/dashboard": page}
 
     def begin(self, log: Recording) -> None:
         """Let clients have the run that is recorded from now on."""
         self.log = log
-        self._begun.set()
-        self._begun = asyncio.Event()
+        self.begun.set()
+        self.begun = asyncio.Event()
 
     async def open_run(self, name: str | None) -> Recording | None:
         """Return a run, which has to be given back to `close_run`.
@@ -109,8 +114,123 @@ class Runs:
         finally:
             self.close_run(run)
 
-    async def serve_data(self, connection: ServerConnection) -> None:
-        """Serve the data socket of one page: what test14 shows in full.
+
+class Dashboard:
+    """The sockets of a run's pages: what test14b shows in full.
+
+    Unlike there, the run may begin when the server is long running, and begin anew, of which pages are told;
+    a program can add commands, and a state of its own.
+
+    Args:
+        runs: the runs that pages can have.
+        more_state: returns what pages are told besides whether the acquisition runs, and what is wrong with
+            the log; it has to be data that JSON can hold.
+
+    Attributes:
+        running: whether the acquisition runs.
+        commands: what is called for each command, and returns the reply.
+    """
+
+    def __init__(self, runs: Runs, more_state: Callable[[], dict[str, Any]] = dict) -> None:
+        self.runs, self.more_state = runs, more_state
+        self.running = asyncio.Event()
+        self.controls: set[ServerConnection] = set()
+        self.commands: dict[str | bytes, Callable[[], str]] = {"START": self._start, "STOP": self._stop}
+        self.handlers = {"/control": self.handle_control, "/data": self.handle_data}
+
+    async def listen(self, address: Address) -> Server:
+        """Listen, mend the logs of runs that were killed, and say where the page is.
+
+        Raises:
+            OSError: if there is no listening at this address.
+        """
+        server = await serve(
+            self.handler,
+            address.host,
+            address.port,
+            process_request=self.runs.serve_http,
+            create_connection=HttpConnection,
+            compression=None,
+            write_limit=MAX_BACKLOG,
+            close_timeout=2,
+            open_timeout=None,  # a download is a part of opening for the library
+        )
+        for line in repair(self.runs.folder):
+            print(line)
+        announce(address, serves_page=True)
+        return server
+
+    async def handler(self, connection: ServerConnection) -> None:
+        """Serve one socket, by the path of its address."""
+        role = connection.request.path.partition("?")[0]
+        if role not in self.handlers:
+            print(f"Refused a client with the path {role[:100]!r}")
+            await connection.close(1008, "the path must be /control or /data")
+            return
+        print(f"Hello, client ({role[1:]})")
+        try:
+            await self.handlers[role](connection)
+        except* (ConnectionClosed, TimeoutError):
+            # The client left without a goodbye, or takes nothing of what it is sent.
+            connection.transport.abort()
+        finally:
+            print(f"Bye, client ({role[1:]})")
+
+    async def handle_control(self, connection: ServerConnection) -> None:
+        """Serve a control socket: states and counts, and a reply to each command."""
+        self.controls.add(connection)
+        try:
+            await connection.send(self.state())
+            async for message in connection:
+                print(f"Received {message[:100]!r}")
+                await connection.send(json.dumps({"reply": self.handle_command(message)}))
+                # A client that floods this loop must not keep it from the others.
+                await asyncio.sleep(0)
+        finally:
+            self.controls.discard(connection)
+
+    def handle_command(self, command: str | bytes) -> str:
+        """Do what a command says, and return the reply."""
+        if command not in self.commands:
+            return f"ERROR: unknown command {command[:40]!r}; try {' or '.join(map(str, self.commands))}"
+        return self.commands[command]()
+
+    def _start(self) -> str:
+        if not self.running.is_set():
+            self.running.set()
+            self._note("start")
+        return "OK: started"
+
+    def _stop(self) -> str:
+        if self.running.is_set():
+            self.running.clear()
+            self._note("stop")
+        return "OK: stopped"
+
+    def _note(self, what: str) -> None:
+        if self.runs.log:
+            self.runs.log.note(what)
+        self.tell_state()
+
+    def state(self) -> str:
+        """Return what pages are told when they come, and whenever it changes."""
+        error = self.runs.log.error if self.runs.log else None
+        return json.dumps({"running": self.running.is_set(), "log_error": error} | self.more_state())
+
+    def tell_state(self) -> None:
+        """Tell it to every page."""
+        send_to_all(self.controls, self.state())
+
+    async def send_counts(self) -> None:
+        """Say four times a second how much there is; by this, pages also notice that the network failed."""
+        while True:
+            log = self.runs.log
+            counts = {name: getattr(log, name) if log else 0 for name in ("acquired", "logged", "lost")}
+            send_to_all(self.controls, json.dumps(counts))
+            await asyncio.sleep(0.25)
+
+    async def handle_data(self, connection: ServerConnection) -> None:
+        """Serve a data socket: the readings of a run, the views of it, and the time.
 
         Raises:
             ExceptionGroup: of `ConnectionClosed` when the page has gone, of `TimeoutError` when it takes
@@ -118,7 +238,7 @@ class Runs:
         """
         name = parse_qs(connection.request.path.partition("?")[2]).get("run", [None])[0]
         try:
-            opened = await self.open_run(name) if name else None
+            opened = await self.runs.open_run(name) if name else None
         except ValueError as error:
             await connection.close(1008, str(error))
             return
@@ -128,9 +248,9 @@ class Runs:
             """Say what run this is, as soon as there is one, and again when another one has begun."""
             nonlocal recording, sending
             while opened is None or recording is None:
-                run = opened or self.log
+                run = opened or self.runs.log
                 if run is None or run is recording:
-                    await self._begun.wait()
+                    await self.runs.begun.wait()
                     continue
                 if sending:
                     sending.cancel()
@@ -141,7 +261,7 @@ class Runs:
             async with asyncio.TaskGroup() as tasks:
                 greeting = tasks.create_task(greet())
                 async for message in connection:
-                    match _parse(message):
+                    match parse(message):
                         case {"ping": ping}:
                             await connection.send(json.dumps({"pong": ping, "now": time.time()}))
                         # As long as there are no readings, the fields can change, and a page asks anew.
@@ -151,7 +271,7 @@ class Runs:
                             if sending:
                                 sending.cancel()
                             have = min(have, recording.head) if epoch == recording.epoch else 0
-                            sending = tasks.create_task(_send_rows(connection, recording, have))
+                            sending = tasks.create_task(send_rows(connection, recording, have))
                         case {
                             "view": number,
                             "from": int(start),
@@ -171,7 +291,7 @@ class Runs:
                         task.cancel()
         finally:
             if opened:
-                self.close_run(opened)
+                self.runs.close_run(opened)
 
 
 def _hello(recording: Recording) -> dict[str, Any]:
@@ -189,8 +309,13 @@ def _hello(recording: Recording) -> dict[str, Any]:
     }
 
 
-async def _send_rows(connection: ServerConnection, recording: Recording, have: int) -> None:
-    """Send what comes after the reading `have`, for ever, and no faster than the page takes it."""
+async def send_rows(connection: ServerConnection, recording: Recording, have: int) -> None:
+    """Send what comes after the reading `have`, for ever, and no faster than the page takes it.
+
+    Raises:
+        ConnectionClosed: when the page has gone.
+        TimeoutError: when it takes nothing for half a minute.
+    """
     while True:
         await recording.more_than(have)
         async with asyncio.timeout(30):
@@ -210,7 +335,7 @@ async def _send_rows(connection: ServerConnection, recording: Recording, have: i
             await asyncio.sleep(0.05)
 
 
-def _parse(message: str | bytes) -> Any:
+def parse(message: str | bytes) -> Any:
     try:
         return json.loads(message)
     except (ValueError, RecursionError):

@@ -13,6 +13,14 @@ function serverAddress() {
   return /:\d+$/.test(host) ? host : `${host}:5678`;
 }
 
+// Where a page connects that has no such box: the server that it came from, and for one that came from a file, or from
+// another web server (which shows in the names of its folder and file), port 5678 of the same host.
+function pageServer() {
+  const elsewhere = location.protocol === "file:" || /\/\w+\/client\.html$/.test(location.pathname);
+  const host = elsewhere ? `${location.hostname || "localhost"}:5678` : location.host;
+  return `${location.protocol === "https:" ? "wss" : "ws"}://${host}/`;
+}
+
 // The state is one of "idle", "connecting", "open" and "closed", and decides the colour.
 function setStatus(state, text) {
   const status = document.getElementById("status");
@@ -119,6 +127,20 @@ const VALUE_AXIS = { size: valueWidth, values: valueLabels };
 function valueRange(plot, low, high) {
   const sane = (value) => Math.min(Math.max(value, -1e300), 1e300);
   return low === null ? [0, 1] : uPlot.rangeNum(sane(low), sane(high), 0.1, true);
+}
+
+// What has not changed is not set again, or a screen reader would say it again.
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+const grouped = (number) => number.toLocaleString("en-GB");
+
+// Of two buttons that take turns, the one that can be pressed next takes over the keyboard's focus.
+function handOver(from, to) {
+  to.disabled = false;
+  if (document.activeElement === from) to.focus();
+  from.disabled = true;
 }
 
 // Show the state of an EventSocket (events.js), and come back when it is lost: what test10 shows in full.

@@ -1,4 +1,4 @@
-"""test14's server with a run that grows faster than time passes: what took hours is there in a minute.
+"""test14b's server with a run that grows faster than time passes: what took hours is there in a minute.
 
 python -m tests.benchmarks.fast_run SERVER.PY OPTIONS…
 

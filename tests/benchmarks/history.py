@@ -1,4 +1,4 @@
-"""test14's server and page with a run of ten million readings, three fields, at 1,000 readings a second.
+"""test14b's server and page with a run of ten million readings, three fields, at 1,000 readings a second.
 
 The run grows as fast as its log takes it, which takes two minutes, and a page shows it all the time. Memory
 is what the server's process has to itself, and what the page's JavaScript heap and all that hangs on it hold
@@ -89,18 +89,18 @@ COUNT_DRAWINGS = """(seconds) => new Promise((resolve) => {
 
 
 class FastRun:
-    """test14's server, whose run can grow faster than time passes."""
+    """test14b's server, whose run can grow faster than time passes."""
 
     def __init__(self, folder: Path) -> None:
-        shutil.copytree(ROOT / "test14", folder / "test14", ignore=shutil.ignore_patterns("logs"))
-        self.logs = folder / "test14" / "logs"
+        shutil.copytree(ROOT / "test14b", folder / "test14b", ignore=shutil.ignore_patterns("logs"))
+        self.logs = folder / "test14b" / "logs"
         self.port = free_port()
         command = [
             sys.executable,
             "-u",
             "-m",
             "tests.benchmarks.fast_run",
-            str(folder / "test14" / "server.py"),
+            str(folder / "test14b" / "server.py"),
         ]
         command += ["--host", "127.0.0.1", "--port", str(self.port), "--rate", str(RATE), "--seed", "1"]
         self.process = subprocess.Popen(

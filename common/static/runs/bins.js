@@ -1,4 +1,4 @@
-// Readings, and extremes of readings, in columns of numbers: what a history (history.js) consists of.
+// Readings, and extremes of readings, in columns of numbers: what a run (run.js) consists of.
 
 // Readings in the order of time: a column of times, and one of values for each field (NaN: no value).
 class Rows {
@@ -11,7 +11,7 @@ class Rows {
 
   add(time, values) {
     this.times[this.length] = time;
-    this.values.forEach((column, field) => (column[this.length] = values[field]));
+    this.values.forEach((column, field) => (column[this.length] = values[field] ?? NaN));
     this.length += 1;
   }
 
@@ -125,17 +125,12 @@ function search(column, length, number) {
   return from;
 }
 
-// A line of the log, as the server sends it: seq, time_ns, and a value for each field, of which there can be none. As a
-// number, time_ns would lose digits.
+// A line of the log: seq, time_ns, and a value for each field, of which there can be none. The time is in whole
+// microseconds of Unix time: as a number, nanoseconds would lose digits. What test14 shows in full.
 function parseLine(line) {
   const [seq, time, ...values] = line.split(",");
-  return { seq: Number(seq), time: Number(time.trim().slice(0, -3)), values: values.map(parseValue) };
-}
-
-// Number() takes blanks for 0, and what is too large for Infinity. In a log, neither is a value.
-function parseValue(text) {
-  const value = text.trim() === "" ? NaN : Number(text);
-  return Number.isFinite(value) ? value : NaN;
+  const parseValue = (text) => (text === "" ? null : Number(text));
+  return { seq: Number(seq), time: Number(time.slice(0, -3)), values: values.map(parseValue) };
 }
 
 function parseRows(text, fields) {

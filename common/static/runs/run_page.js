@@ -1,20 +1,6 @@
-// What the page of test14 has around its plot: buttons, links, texts. Nothing here has to do with the connection.
+// What the page of test14b has around its plot: buttons, links, texts. Nothing here has to do with the connection.
 
-const SERVER = EventSocket.defaultUrl().replace(/^ws/, "http");
-
-// Of two buttons that take turns, the one that can be pressed next takes over the keyboard's focus.
-function handOver(from, to) {
-  to.disabled = false;
-  if (document.activeElement === from) to.focus();
-  from.disabled = true;
-}
-
-// What has not changed is not set again, or a screen reader would say it again.
-function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
-
-const grouped = (number) => number.toLocaleString("en-GB");
+const SERVER = pageServer().replace(/^ws/, "http");
 
 // A duration in milliseconds, for people. (Clocks that are compared over a network may be off by a little.)
 function duration(time) {
@@ -55,6 +41,7 @@ function nameOf(run) {
 
 // Offers the earlier runs. A page that came from elsewhere may not read the list, and offers none.
 let listedRuns = "";
+let listings = 0;
 
 async function listRuns() {
   const select = document.getElementById("run");
@@ -62,11 +49,12 @@ async function listRuns() {
     select.parentElement.hidden = true;
     return;
   }
+  const number = (listings += 1);
   const answer = await fetch(`${SERVER}runs`).catch(() => null);
   if (!answer?.ok) return;
   const runs = (await answer.json()).filter(({ live }) => !live);
-  // A list that is open does not like to be changed for nothing.
-  if (JSON.stringify(runs) === listedRuns) return;
+  // Of two answers the later may be the older one. And a list that is open does not like to be changed for nothing.
+  if (number < listings || JSON.stringify(runs) === listedRuns) return;
   listedRuns = JSON.stringify(runs);
   const options = runs.map(({ run, readings }) => new Option(`${nameOf(run)}, ${grouped(readings)} readings`, run));
   const [chosen] = select.selectedOptions;

@@ -1,8 +1,8 @@
-// A plot of a whole run (history.js) to move about in, by mouse, touch and keyboard, while it goes on.
+// A plot of a whole run (run.js) to move about in, by mouse, touch and keyboard, while it goes on.
 
 // figure: the element to fill. fields: a Map from each field to its unit. run: the Run to show.
 // onDraw: called after each drawing, which is at most once per animation frame, with what is shown.
-function createHistoryPlot(figure, fields, run, onDraw) {
+function createRunPlot(figure, fields, run, onDraw) {
   const names = [...fields.keys()];
   const units = [...new Set(fields.values())].join(", ");
   let frame = 0;

@@ -1,4 +1,4 @@
-"""What can go wrong in test14."""
+"""What can go wrong in test14b."""
 
 import errno
 import json
@@ -42,7 +42,7 @@ def write_run(copy: Copy, readings: int, rate: int) -> None:
 
 
 class TestTroubles:
-    step = "test14"
+    step = "test14b"
 
     @trouble("`This is another run:")
     def test_server_is_started_again(
@@ -152,9 +152,9 @@ class TestTroubles:
         self, start_server: Callable[..., Server], step: Step, entry: Trouble
     ) -> None:
         # The README's own time, shown in a cell as spreadsheets show what is too long for it.
-        (shown,) = set(re.findall(r"\d,(\d{19}),", part_of("test14", "How it works")))
+        (shown,) = set(re.findall(r"\d,(\d{19}),", part_of("test14b", "How it works")))
         entry.seen_in(f"{float(shown):.5E}")
-        (formula,) = re.findall(r"`=(.*?)`", part_of("test14", "How it works"))
+        (formula,) = re.findall(r"`=(.*?)`", part_of("test14b", "How it works"))
         per_day, *start = map(int, re.fullmatch(r"B2/(\d+)\+DATE\((\d+),(\d+),(\d+)\)", formula).groups())
         # A spreadsheet's date is a number of days; since 1900, it counts from this day.
         first_day = (date(*start) - date(1899, 12, 30)).days
