@@ -25,7 +25,7 @@ check-python: .venv/installed-test
 # Node runs the pages' side of it. A reader without one, or with an old one, can do without; CI cannot.
 ifeq ($(shell command -v npm > /dev/null && node -p 'parseInt(process.versions.node) >= 20'),true)
 check-javascript: tests/check/node_modules/installed
-	tests/check/node_modules/.bin/eslint --config tests/check/eslint.config.mjs common/static/*.js test*/client.html
+	tests/check/node_modules/.bin/eslint --config tests/check/eslint.config.mjs common/static test*/client.html
 	tests/check/node_modules/.bin/tsc --project tests/check
 else
 check-javascript:

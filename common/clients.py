@@ -12,7 +12,7 @@ from common.console import say
 MAX_BACKLOG = 2**20
 
 # How long a client for which more than that waits may take nothing of it, in seconds.
-STALLED = 30
+SEND_TIMEOUT = 30
 
 
 def send_to_all(connections: Collection[ServerConnection], message: str) -> None:
@@ -84,7 +84,7 @@ class CarefulConnection(ServerConnection):
             self.timer.cancel()
 
     def _look_again(self, size: int) -> None:
-        self.timer = self.loop.call_later(STALLED, self._look, size)
+        self.timer = self.loop.call_later(SEND_TIMEOUT, self._look, size)
 
     def _look(self, size: int) -> None:
         """Cut off the client, if it has taken nothing since as many bytes waited for it."""

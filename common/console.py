@@ -18,8 +18,8 @@ from typing import BinaryIO, TextIO
 
 # How much text may wait for the console, in characters, and how long the end of a program waits for it, in
 # seconds.
-MAX_WAITING = 2**18
-PATIENCE = 1.0
+MAX_UNPRINTED = 2**18
+DRAIN_TIMEOUT = 1.0
 # How much is printed at once where the output goes to another program, in characters. A pipe that takes
 # anything takes that, however they are encoded.
 AT_ONCE = 1000
@@ -57,8 +57,8 @@ class Console(io.TextIOBase):
         if not text:
             return 0
         with self._changed:
-            if self._at_start_of_line or self._size > 2 * MAX_WAITING:
-                self._leaves_out = self._size > MAX_WAITING
+            if self._at_start_of_line or self._size > 2 * MAX_UNPRINTED:
+                self._leaves_out = self._size > MAX_UNPRINTED
             self._at_start_of_line = text.endswith("\n")
             if self._leaves_out:
                 self._left_out += text.count("\n")
@@ -177,7 +177,7 @@ def say(text: str) -> None:
 
 def drain() -> bool:
     """Wait until what a server has printed is written, but not for ever; return whether it is."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + DRAIN_TIMEOUT
     consoles = [console for console in (_aside, sys.stdout, sys.stderr) if isinstance(console, Console)]
     return all([console.drain(max(0, deadline - time.monotonic())) for console in consoles])
 

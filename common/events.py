@@ -39,7 +39,7 @@ from websockets.http11 import Request, Response
 
 from common.clients import MAX_BACKLOG, send_to_all
 from common.console import say
-from common.http import TYPES, HttpConnection, answer, client_address, static_files
+from common.http import TYPES, HttpConnection, client_address, serve_file, static_files
 from common.network import announce
 from common.running import expect_hang_ups, run
 
@@ -62,10 +62,10 @@ PRECISION = {"float32": 24, "float16": 11, "bfloat16": 8}
 RESERVED = ("open", "close", "heartbeat")
 
 # How many messages from other threads may wait for the event loop before their senders wait too.
-MAX_WAITING = 1000
+MAX_QUEUED_CALLS = 1000
 
 # How long connections may take to say goodbye, in seconds.
-GRACE = 2.5
+CLOSE_TIMEOUT = 2.5
 
 
 class Data(SimpleNamespace):
@@ -348,7 +348,7 @@ class EventServer:
             with suppress(RuntimeError):  # the loop has just been closed
                 loop.call_soon_threadsafe(end)
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(2 * GRACE)
+            self._thread.join(2 * CLOSE_TIMEOUT)
             atexit.unregister(self._close_at_exit)
 
     def _close_at_exit(self) -> None:
@@ -376,7 +376,7 @@ class EventServer:
         )
         loop = asyncio.get_running_loop()
         self._stop = loop.create_future()
-        self._waiting = threading.BoundedSemaphore(MAX_WAITING)
+        self._waiting = threading.BoundedSemaphore(MAX_QUEUED_CALLS)
         self._tasks = {asyncio.create_task(self._send_heartbeat())}
         self._started: set[Job] = set()
         self._loop_thread = threading.get_ident()
@@ -391,7 +391,7 @@ class EventServer:
                 task.cancel()
             server.close()
             try:
-                async with asyncio.timeout(GRACE):
+                async with asyncio.timeout(CLOSE_TIMEOUT):
                     await server.wait_closed()
             except TimeoutError:
                 for client in self.clients:
@@ -420,7 +420,7 @@ class EventServer:
             loop.call_soon_threadsafe(call)
 
     def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
-        return answer(connection, request, self._files.copy())
+        return serve_file(connection, request, self._files.copy())
 
     async def _handler(self, connection: ServerConnection) -> None:
         client = Client(self, connection)

@@ -18,7 +18,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from common.clients import STALLED, CarefulConnection
+from common.clients import SEND_TIMEOUT, CarefulConnection
 from common.console import say
 
 # The lines that announce a body, the one that asks for a WebSocket, and how long a request may be before
@@ -27,7 +27,7 @@ BODY_HEADERS = re.compile(rb"\r\n(?:content-length|transfer-encoding):[^\r\n]*",
 UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*websocket", re.IGNORECASE)
 MAX_REQUEST = 2**16
 # How long a request may take to arrive, in seconds.
-PATIENCE = 10
+REQUEST_TIMEOUT = 10
 # How much of a response the system may hold for a client, in bytes. With more, and a slow client, half a
 # minute could pass in which none of it seems to be taken.
 SEND_BUFFER = 2**18
@@ -56,7 +56,7 @@ class HttpConnection(CarefulConnection):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self.patience = self.loop.call_later(PATIENCE, self.transport.abort)
+        self.patience = self.loop.call_later(REQUEST_TIMEOUT, self.transport.abort)
 
     async def handshake(self, *how: Any) -> None:
         try:
@@ -97,7 +97,7 @@ class HttpConnection(CarefulConnection):
         if size != left or (size == 0 and not is_answered):
             left, since = size, now
         is_over = size == 0 and is_answered and self.is_half_closed
-        if is_over or now - since > STALLED or not self.server.is_serving():
+        if is_over or now - since > SEND_TIMEOUT or not self.server.is_serving():
             self.transport.abort()
         else:
             self.loop.call_later(0.5, self._watch, left, since)
@@ -199,12 +199,14 @@ def static_files() -> dict[str, Path | str]:
     Besides, there is the icon that browsers ask for where a page names none.
     """
     files: dict[str, Path | str] = {
-        f"/common/static/{file.name}": file for file in STATIC.iterdir() if file.suffix in TYPES
+        f"/common/static/{file.relative_to(STATIC).as_posix()}": file
+        for file in STATIC.rglob("*.*")
+        if file.suffix in TYPES
     }
     return files | {"/favicon.ico": STATIC / "icon.svg"}
 
 
-def answer(
+def serve_file(
     connection: ServerConnection, request: Request, files: Mapping[str, Path | str]
 ) -> Response | None:
     """Answer a plain HTTP request from a table of files: what test9 shows in full.
@@ -266,7 +268,7 @@ async def download(
     name: str,
     content_type: str,
     size: int,
-    pieces: Generator[bytes, None, None],
+    chunks: Generator[bytes, None, None],
 ) -> Response:
     """Send a file of any size, no faster than the client takes it, and close the connection.
 
@@ -278,7 +280,7 @@ async def download(
         name: the file's name for the client.
         content_type: its type.
         size: how many bytes it has.
-        pieces: the bytes; the next piece is taken in another thread.
+        chunks: the bytes; the next chunk is taken in another thread.
 
     Returns:
         What `process_request` has to return; the response itself has been sent.
@@ -294,8 +296,8 @@ async def download(
     transport.write(head.encode())
     try:
         if request.method != "HEAD":
-            while not transport.is_closing() and (piece := await asyncio.to_thread(next, pieces, b"")):
-                transport.write(piece)
+            while not transport.is_closing() and (chunk := await asyncio.to_thread(next, chunks, b"")):
+                transport.write(chunk)
                 await connection.drain()
         # What still waits for the network is sent, and then the connection is closed.
         transport.close()
@@ -307,8 +309,8 @@ async def download(
         # A transport that has just sent its last byte must not be ended twice.
         if not connection.connection_lost_waiter.done():
             transport.abort()
-        with suppress(ValueError):  # the last piece is just being read
-            pieces.close()
+        with suppress(ValueError):  # the last chunk is just being read
+            chunks.close()
     return Response(200, "OK", Headers(), b"")
 
 

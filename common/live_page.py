@@ -55,10 +55,10 @@ Item = TypeVar("Item")
 UPDATES = 30
 
 # How long close() waits for pages that have not shown the last values yet, in seconds.
-PATIENCE = 2.0
+CLOSE_TIMEOUT = 2.0
 
 # How long a page that is still open may take to find the program's next start, in seconds.
-RETURN = 5.0
+RETURN_TIMEOUT = 5.0
 
 # How much one message with values holds, in bytes; a picture takes a third more than its file.
 MAX_SIZE = MAX_MESSAGE * 3 // 4
@@ -219,7 +219,7 @@ class LivePage:
     def close(self) -> None:
         """Show the last values and that the run has ended on every page, and free the port.
 
-        It waits for the pages, and for one that a browser is just opening, `PATIENCE` seconds at most.
+        It waits for the pages, and for one that a browser is just opening, `CLOSE_TIMEOUT` seconds at most.
         A program that ends, for whatever reason, does it without being asked.
         """
         self._close("The run has ended.")
@@ -242,7 +242,10 @@ class LivePage:
         with self._lock:
             if not self._ended:
                 comes_back = self._awaited and not self._came.is_set()
-                self._ended, self._deadline = ended, time.monotonic() + (RETURN if comes_back else PATIENCE)
+                self._ended, self._deadline = (
+                    ended,
+                    time.monotonic() + (RETURN_TIMEOUT if comes_back else CLOSE_TIMEOUT),
+                )
         atexit.unregister(self._close_at_exit)
         # Two threads may close it at the same time. Both return when it is closed.
         self._delivered.wait(max(0, self._deadline - time.monotonic()))
@@ -331,7 +334,7 @@ class LivePage:
         self._check_delivered()
 
     def _open_browser(self) -> None:
-        if self._awaited and self._came.wait(RETURN):
+        if self._awaited and self._came.wait(RETURN_TIMEOUT):
             return
         # Where there is no screen, Python would start a browser in the terminal, which is this program's own.
         screen = sys.platform != "linux" or any(

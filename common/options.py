@@ -1,6 +1,7 @@
 """The options that every server from test3 on understands."""
 
 import argparse
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,7 +36,7 @@ def parse_options(
         help="the address to listen on; without it, every network interface of this machine; "
         "with 'localhost', only programs on this machine can connect",
     )
-    parser.add_argument("--port", type=port_number, default=5678, help="the port to listen on (%(default)s)")
+    parser.add_argument("--port", type=parse_port, default=5678, help="the port to listen on (%(default)s)")
     if sensors:
         parser.add_argument(
             "--sensor", choices=sensors, default=sensors[0], help="what to read (%(default)s)"
@@ -57,8 +58,8 @@ def parse_options(
     return options
 
 
-def port_number(text: str) -> int:
-    """Return the port that an option names; for `extra` too, as in `{"type": port_number}`."""
+def parse_port(text: str) -> int:
+    """Return the port that an option names; for `extra` too, as in `{"type": parse_port}`."""
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
         raise argparse.ArgumentTypeError(f"{text!r} is not a port; use a number from 1024 to 65535")
     return int(text)
@@ -74,8 +75,8 @@ def _rate(text: str) -> float:
     return rate
 
 
-def speed(text: str) -> float:
-    """Return how many times as fast something is to be played; for `extra`, as in `{"type": speed}`."""
+def parse_speed(text: str) -> float:
+    """Return how many times as fast something is to be played; for `extra`, as in `{"type": parse_speed}`."""
     try:
         times = float(text)
     except ValueError:
@@ -83,3 +84,14 @@ def speed(text: str) -> float:
     if not 0 < times <= 1_000_000:
         raise argparse.ArgumentTypeError(f"{text!r} is not a speed; use 10 for ten times as fast")
     return times
+
+
+def parse_seconds(text: str) -> float:
+    """Return the time that an option gives, in seconds, which is more than 0; for `extra` too."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time; use a number of seconds")
+    return value

@@ -16,14 +16,14 @@ from common.console import drain, free_from_console, say
 from common.network import Address
 
 # How long the connections may take to say goodbye, in seconds.
-GRACE = 4.0
+STOP_TIMEOUT = 4.0
 
 
 def run(main: Coroutine[Any, Any, None], options: Address) -> None:
     """Run the coroutine `main` until it ends, Ctrl-C is pressed, SIGTERM arrives, or the terminal is closed.
 
     Stopping cancels it, which lets the server close its connections. A client that takes no part in that (its
-    buffers are full and it reads nothing, so even the goodbye cannot be sent) is cut off after `GRACE`
+    buffers are full and it reads nothing, so even the goodbye cannot be sent) is cut off after `STOP_TIMEOUT`
     seconds, or when Ctrl-C is pressed again; the exit status is 0 all the same.
 
     What the program prints from now on waits for no console, and does not fail where there is none any more.
@@ -36,7 +36,7 @@ def run(main: Coroutine[Any, Any, None], options: Address) -> None:
         SystemExit: with a message, if the server cannot listen where the options say.
     """
     free_from_console()
-    deadline = threading.Timer(GRACE, _leave)
+    deadline = threading.Timer(STOP_TIMEOUT, _leave)
     deadline.daemon = True
     try:
         asyncio.run(_run_until_stopped(main, deadline))
@@ -83,7 +83,7 @@ def end_on_signals() -> None:
         nonlocal stopping
         # A second Ctrl-C at once must not cut short what the first has begun. Where that has come to nothing
         # (`except:` catches it too, for example), a later one tries again.
-        if stopping is None or time.monotonic() - stopping > GRACE:
+        if stopping is None or time.monotonic() - stopping > STOP_TIMEOUT:
             stopping = time.monotonic()
             raise SystemExit
 

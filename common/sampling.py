@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 
-class Sensor(Protocol):
+class PolledSensor(Protocol):
     """What `common.sensors` describes."""
 
     fields: dict[str, str]
@@ -16,7 +16,7 @@ class Sensor(Protocol):
 
 
 async def readings(
-    sensor: Sensor, rate: float, running: asyncio.Event
+    sensor: PolledSensor, rate: float, running: asyncio.Event
 ) -> AsyncIterator[tuple[int, int, list[float]]]:
     """Yield the sensor's readings while `running` is set, and wait while it is not.
 

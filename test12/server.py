@@ -7,8 +7,8 @@ New:  subscriptions; a snapshot first, then only what has changed; rows of a tab
 
 from pathlib import Path
 
+from common.demos.market import open_market
 from common.events import EventServer
-from common.market import open_market
 from common.options import parse_options
 
 options = parse_options(

@@ -13,8 +13,8 @@ import sys
 import time
 from pathlib import Path
 
+from common.demos import factory
 from common.events import EventServer
-from common.factory import OPTIONS, Floor, Sensor, answer, lines, listen, listening_socket, parse_reading
 from common.options import parse_options
 
 try:
@@ -27,9 +27,9 @@ HOT, COOL = 80, 75  # °C: an alert is raised above the one, and cleared below t
 AVERAGE_OF = 10  # readings
 MAX_POINTS, WINDOW = 600, 300  # points of each sensor in the figure, over so many seconds at most
 MAX_SENSORS, MAX_ALERTS = 50, 100  # more alerts than sensors, so that some in a full list have been cleared
-MAX_WAITING = 1400  # readings that wait to be sent; even the longest of them fit into one message
+MAX_UNSENT = 1400  # readings that wait to be sent; even the longest of them fit into one message
 
-options = parse_options(__doc__, rate=2, extra=OPTIONS)
+options = parse_options(__doc__, rate=2, extra=factory.OPTIONS)
 LINE = {"average_of": AVERAGE_OF, "max_points": MAX_POINTS, "silent_after": options.silent_after}
 server = EventServer(options.host, options.port)
 server.register_page("", Path(__file__).parent / "client.html")
@@ -81,14 +81,14 @@ def figure():
 async def record(reading):
     """Take in a reading: average it, hold it against the thresholds, and note what pages have to be told."""
     # Who brings readings faster than they are sent has to wait, so nothing piles up and nothing is lost.
-    while len(news["readings"]) >= MAX_WAITING:
+    while len(news["readings"]) >= MAX_UNSENT:
         room.clear()
         await room.wait()
     sensor_id, timestamp = reading["sensor_id"], reading["timestamp"]
     if sensor_id not in sensors:
         if len(sensors) == MAX_SENSORS:
             raise ValueError(f"there are {MAX_SENSORS} sensors already, and {sensor_id!r} would be one more")
-        sensor = Sensor(sensor_id, len(sensors), **LINE)
+        sensor = factory.FloorSensor(sensor_id, len(sensors), **LINE)
         sensors[sensor_id] = sensor
         server.send_all("trace", trace(sensor))
     sensor = sensors[sensor_id]
@@ -180,15 +180,15 @@ def acknowledge(e):
 async def receive(reader, writer):
     """Take the readings of one program. A good line gets no answer, a bad one is told what is wrong."""
     global refused
-    async for line in lines(reader):
+    async for line in factory.lines(reader):
         if not line.strip():
             continue  # an empty line only says that the program is there
         try:
-            await record(parse_reading(line))
+            await record(factory.parse_reading(line))
         except ValueError as error:
             refused += 1
             news["refused"] = refused
-            answer(writer, {"error": str(error)})
+            factory.send_line(writer, {"error": str(error)})
         # A sender that floods this loop must not keep it from the others.
         await asyncio.sleep(0)
 
@@ -204,8 +204,9 @@ server.every(1, send_mended)
 
 if __name__ == "__main__":
     if options.listen_tcp:
-        server.background(listen, listening_socket(options.host, options.listen_tcp, server), receive)
+        listening = factory.listening_socket(options.host, options.listen_tcp, server)
+        server.background(factory.listen, listening, receive)
     else:
-        floor = Floor(options.rate, options.seed)
+        floor = factory.Floor(options.rate, options.seed)
         server.every(1 / options.rate, simulate)
     server.run()

@@ -18,13 +18,13 @@ from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
 from common.clients import MAX_BACKLOG, send_to_all
-from common.history import History
 from common.http import HttpConnection
 from common.network import announce
-from common.options import parse_options, speed
-from common.recorder import Recorder, repair
-from common.recording import Replay
+from common.options import parse_options, parse_speed
 from common.running import run
+from common.runs.recorder import Recorder, repair
+from common.runs.recording import Replay
+from common.runs.serving import Runs
 from common.sampling import readings
 from common.sensors import SENSORS
 
@@ -38,7 +38,11 @@ options = parse_options(
     rate=20,
     extra={
         "--replay": {"type": Path, "metavar": "FILE", "help": "play a log instead of reading a sensor"},
-        "--speed": {"type": speed, "default": 1, "help": "how many times as fast to play it (%(default)g)"},
+        "--speed": {
+            "type": parse_speed,
+            "default": 1,
+            "help": "how many times as fast to play it (%(default)g)",
+        },
     },
 )
 HERE = Path(__file__).parent
@@ -81,7 +85,7 @@ async def handle_control(connection):
         await connection.send(state())
         async for message in connection:
             print(f"Received {message[:100]!r}")
-            await connection.send(json.dumps({"reply": obey(message)}))
+            await connection.send(json.dumps({"reply": handle_command(message)}))
             # A client that floods this loop must not keep it from the others.
             await asyncio.sleep(0)
     finally:
@@ -142,14 +146,14 @@ async def send_rows(connection, recording, have):
                 extremes, have = await asyncio.to_thread(recording.extremes, have, NEWEST, COLUMNS)
                 if extremes:
                     await connection.send(json.dumps({"extremes": extremes}))
-            piece = await recording.piece(have)
-            if piece.gone:
-                await connection.send(json.dumps({"gone": piece.gone}))
-            if piece.text:
-                waited = (recording.now_ns() - piece.time_ns) / 1e9 / (recording.speed or 1)
-                lines = {"lines": piece.text, "sent": time.time(), "waited": waited}
+            chunk = await recording.chunk(have)
+            if chunk.gone:
+                await connection.send(json.dumps({"gone": chunk.gone}))
+            if chunk.text:
+                waited = (recording.now_ns() - chunk.time_ns) / 1e9 / (recording.speed or 1)
+                lines = {"lines": chunk.text, "sent": time.time(), "waited": waited}
                 await connection.send(json.dumps(lines))
-        have = piece.last
+        have = chunk.last
         if have == recording.head:
             # Readings that come one by one are sent together, twenty times a second.
             await asyncio.sleep(0.05)
@@ -162,7 +166,7 @@ def parse(message):
         return None
 
 
-def obey(command):
+def handle_command(command):
     if command not in ("START", "STOP"):
         return f"ERROR: unknown command {command[:40]!r}; try START or STOP"
     if command == "START" and options.replay and log.over:
@@ -227,5 +231,5 @@ HANDLERS = {"/control": handle_control, "/data": handle_data}
 
 if __name__ == "__main__":
     with contextlib.closing(make_log()) as log:
-        history = History(LOGS, HERE / "client.html", log)
+        history = Runs(LOGS, HERE / "client.html", log)
         run(main(), options)

@@ -18,18 +18,18 @@ from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
 from common.clients import MAX_BACKLOG, send_to_all
-from common.collector import PassedOver, Sample
-from common.drivers import OPTIONS, explain, open_sensor, values_of
-from common.history import History
+from common.drivers.collector import PassedOver, Sample
+from common.drivers.sensor import OPTIONS, explain, open_sensor, values_of
+from common.drivers.tally import Tally
 from common.http import HttpConnection
 from common.network import announce
 from common.options import parse_options
-from common.recorder import Recorder, repair
 from common.running import run
-from common.tally import Tally
+from common.runs.recorder import Recorder, repair
+from common.runs.serving import Runs
 
 RETRY = 1  # seconds until a sensor that has failed is tried again
-MAX_WAITING = 1000  # readings that the event loop has yet to take; the driver's thread waits for it then
+MAX_QUEUED = 1000  # readings that the event loop has yet to take; the driver's thread waits for it then
 
 options = parse_options(__doc__, rate=20, extra=OPTIONS)
 try:
@@ -43,7 +43,7 @@ latest_ns = 0  # the time of the latest reading
 
 HERE = Path(__file__).parent
 LOGS = HERE / "logs"
-history = History(LOGS, HERE / "client.html")
+history = Runs(LOGS, HERE / "client.html")
 controls = set()
 running = asyncio.Event()
 
@@ -77,7 +77,7 @@ async def read_in_thread(readings):
     loop = asyncio.get_running_loop()
     ended = loop.create_future()
     stop = threading.Event()
-    room = threading.Semaphore(MAX_WAITING)
+    room = threading.Semaphore(MAX_QUEUED)
 
     def work():
         error = None
@@ -191,13 +191,13 @@ async def handle_control(connection):
         await connection.send(state())
         async for message in connection:
             print(f"Received {message[:100]!r}")
-            await connection.send(json.dumps({"reply": obey(message)}))
+            await connection.send(json.dumps({"reply": handle_command(message)}))
             await asyncio.sleep(0)  # a client that floods this loop must not keep it from the others
     finally:
         controls.discard(connection)
 
 
-def obey(command):
+def handle_command(command):
     if command not in ("START", "STOP"):
         return f"ERROR: unknown command {command[:40]!r}; try START or STOP"
     if running.is_set() != (command == "START"):

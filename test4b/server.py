@@ -44,12 +44,12 @@ async def control(connection):
     try:
         async for message in connection:
             print(f"Received {message[:100]!r}")
-            await connection.send(obey(message))
+            await connection.send(handle_command(message))
     finally:
         print("Bye, client (control)")
 
 
-def obey(command):
+def handle_command(command):
     if command == "START":
         running.set()
         return "OK: started"

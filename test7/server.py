@@ -54,7 +54,7 @@ async def handler(connection):
                 await connection.send(log.error)
         async for message in connection:
             print(f"Received {message[:100]!r}")
-            await connection.send(obey(role, message))
+            await connection.send(handle_command(role, message))
             # A client that floods this loop must not keep it from the others.
             await asyncio.sleep(0)
     except ConnectionClosed:
@@ -65,7 +65,7 @@ async def handler(connection):
         print(f"Bye, client ({role[1:]})")
 
 
-def obey(role, command):
+def handle_command(role, command):
     if role == "/data":
         return "ERROR: this is the data socket; send commands on the control socket"
     if command == "START":

@@ -33,7 +33,7 @@ clients = {"/control": set(), "/data": set()}
 
 # Whatever is not in this table cannot be fetched, so no path leads out of these folders.
 HERE = Path(__file__).parent
-SHARED = ["style.css", "page.js", "plot.js", "uPlot.iife.min.js", "uPlot.min.css", "icon.svg"]
+SHARED = ["style.css", "page.js", "plot.js", "vendor/uPlot.iife.min.js", "vendor/uPlot.min.css", "icon.svg"]
 FILES = {f"/common/static/{name}": HERE.parent / "common" / "static" / name for name in SHARED}
 FILES["/"] = FILES["/dashboard"] = HERE / "client.html"
 FILES["/favicon.ico"] = FILES["/common/static/icon.svg"]  # where browsers look for an icon by themselves
@@ -95,7 +95,7 @@ async def handler(connection):
             await connection.send(state())
         async for message in connection:
             print(f"Received {message[:100]!r}")
-            await connection.send(json.dumps({"reply": obey(role, message)}))
+            await connection.send(json.dumps({"reply": handle_command(role, message)}))
             # A client that floods this loop must not keep it from the others.
             await asyncio.sleep(0)
     except ConnectionClosed:
@@ -106,7 +106,7 @@ async def handler(connection):
         print(f"Bye, client ({role[1:]})")
 
 
-def obey(role, command):
+def handle_command(role, command):
     if role == "/data":
         return "ERROR: this is the data socket; send commands on the control socket"
     if command == "START":

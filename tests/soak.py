@@ -67,8 +67,8 @@ SMALL = {
     "test14/server.py": [
         (r"MOST_ROWS, NEWEST, COLUMNS = .+", "MOST_ROWS, NEWEST, COLUMNS = 8000, 1000, 512")
     ],
-    "common/recorder.py": [(r"\nRECENT = .+", "\nRECENT = 2**16")],
-    "common/static/history.js": [
+    "common/runs/recorder.py": [(r"\nRECENT = .+", "\nRECENT = 2**16")],
+    "common/static/runs/run.js": [
         (r"static RING = .+?;", "static RING = 2 ** 13;"),
         (r"static BINS = .+?;", "static BINS = 512;"),
     ],

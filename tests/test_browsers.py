@@ -171,7 +171,7 @@ NEWER_STYLE = re.compile(r":has\(|light-dark\(|color-mix\(|\b(?<=\d)[dsl]v[hw]\b
 
 def make_old(copy: Copy) -> None:
     """Leave only that in the pages and style sheets which an old browser understands."""
-    for path in [copy.step.folder / "client.html", *copy.folder.glob("common/static/*.css")]:
+    for path in [copy.step.folder / "client.html", *copy.folder.glob("common/static/**/*.css")]:
         text = path.read_text(encoding="utf-8")
         path.write_text(
             NEWER_STYLE.sub(lambda found: f"unknown-{found[0].lstrip(':')}", text), encoding="utf-8"

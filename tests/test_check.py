@@ -18,10 +18,10 @@ ESLINT = ROOT / "tests" / "check" / "node_modules" / "eslint" / "bin" / "eslint.
         ("test9/client.html", "createPlot(", "createPlott(", "'createPlott' is not defined"),
         ("test9/client.html", '<script src="../common/static/page.js"></script>', "", "plot.js without what"),
         ("test9/client.html", "createPlot(", "createLegend(event, ", "'event' is not defined"),
-        ("test12/client.html", "static/ticker.js", "static/factory.js", "'createPicker' is not defined"),
-        ("common/static/ticker.js", "function keep(", "function keeps(", "does not define keep"),
+        ("test12/client.html", "demos/ticker.js", "demos/factory.js", "'createPicker' is not defined"),
+        ("common/static/demos/ticker.js", "function keep(", "function keeps(", "does not define keep"),
         (
-            "common/static/ticker.js",
+            "common/static/demos/ticker.js",
             "function keep(",
             "const lose = 1;\nfunction keep(",
             "'lose' is assigned",
@@ -29,7 +29,7 @@ ESLINT = ROOT / "tests" / "check" / "node_modules" / "eslint" / "bin" / "eslint.
     ],
 )
 def test_eslint_sees(tmp_path: Path, name: str, old: str, new: str, says: str) -> None:
-    for file in (*ROOT.glob("test*/client.html"), *ROOT.glob("common/static/*.js")):
+    for file in (*ROOT.glob("test*/client.html"), *ROOT.glob("common/static/**/*.js")):
         copy = tmp_path / file.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, copy)

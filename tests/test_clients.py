@@ -199,7 +199,7 @@ def test_slow_client_that_has_gone_is_forgotten() -> None:
 def test_client_whose_answers_wait_for_ever_is_cut_off(
     connection: type[ServerConnection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("common.clients.STALLED", 0.5)
+    monkeypatch.setattr("common.clients.SEND_TIMEOUT", 0.5)
     left = threading.Event()
 
     async def handler(connection: ServerConnection) -> None:
@@ -218,7 +218,7 @@ def test_client_whose_answers_wait_for_ever_is_cut_off(
 
 
 def test_client_that_takes_a_little_now_and_then_is_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("common.clients.STALLED", 0.5)
+    monkeypatch.setattr("common.clients.SEND_TIMEOUT", 0.5)
 
     async def handler(connection: ServerConnection) -> None:
         await connection.send("x" * 20 * MAX_BACKLOG)

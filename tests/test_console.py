@@ -435,14 +435,14 @@ def test_closed_terminal_ends_the_program_of_a_sensor(tmp_path: Path) -> None:
 
 SLOW_END = """
 import asyncio, time
-from common.running import GRACE, run
+from common.running import STOP_TIMEOUT, run
 
 async def main():
     print("up", flush=True)
     await asyncio.sleep(60)
 
 run(main(), None)
-time.sleep(GRACE + 1)  # as a log does whose disk is slow
+time.sleep(STOP_TIMEOUT + 1)  # as a log does whose disk is slow
 print("all is written", flush=True)
 """
 

@@ -1,4 +1,4 @@
-"""common/text_sensors.py and common/drivers.py: real ports, processes and sockets."""
+"""common/drivers/text.py and common/drivers/sensor.py: real ports, processes and sockets."""
 
 import asyncio
 import contextlib
@@ -24,12 +24,21 @@ import pandas as pd
 import psutil
 import pytest
 
-from common import drivers, text_sensors
-from common.collector import PassedOver, Sample
-from common.drivers import Garbled, GeneratorSensor, explain, open_sensor, sensor, sensor_of, values_of
-from common.lines import MAX_LINE
+from common.drivers import sensor as drivers
+from common.drivers import text as text_sensors
+from common.drivers.collector import PassedOver, Sample
+from common.drivers.lines import MAX_SENSOR_LINE
+from common.drivers.sensor import (
+    GeneratorSensor,
+    MalformedReading,
+    explain,
+    open_sensor,
+    sensor,
+    sensor_of,
+    values_of,
+)
+from common.drivers.text import Command, SensorError, SerialPort, UdpPort
 from common.sensors import SENSORS
-from common.text_sensors import Command, SensorError, SerialPort, UdpPort
 from tests.promises import needs_terminals
 from tests.support import Board, run, wait_until
 
@@ -77,7 +86,7 @@ class TestSerialPort:
             for _ in range(20):
                 board.send(rng.randbytes(50).replace(b"\n", b"").replace(b"\x04", b"") + b"\n5,6\n")
                 while (reading := read(readings, 1)[0]) != {"x": 5, "y": 6}:
-                    assert isinstance(reading, Garbled)
+                    assert isinstance(reading, MalformedReading)
                     garbled += 1
             assert garbled >= 15
 
@@ -98,7 +107,7 @@ class TestSerialPort:
             board.send(b"\n1,2\n")
             while found[-1] != {"x": 1, "y": 2}:
                 found += read(readings, 1)
-            assert [type(reading) for reading in found if reading is not None] == [Garbled, Sample]
+            assert [type(reading) for reading in found if reading is not None] == [MalformedReading, Sample]
 
     def test_unplugged_and_plugged_in_again(self, board: Board, port: SerialPort) -> None:
         before = None
@@ -155,7 +164,7 @@ class TestCommand:
         found = []
         async with asyncio.timeout(20), aclosing(command.readings()) as readings:
             async for reading in readings:
-                found.append(str(reading) if isinstance(reading, Garbled) else reading)
+                found.append(str(reading) if isinstance(reading, MalformedReading) else reading)
                 if len(found) == count:
                     break
         return found
@@ -173,11 +182,11 @@ class TestCommand:
     def test_readings_and_the_end(self) -> None:
         command = of_command("print('x (m),y')", "print('1,2')", "print('oops!')", "print('3,4', end='')")
         found, reason = self.run(self.failure(command))
-        assert [reading for reading in found if not isinstance(reading, Garbled)] == [
+        assert [reading for reading in found if not isinstance(reading, MalformedReading)] == [
             {"x": 1, "y": 2},
             {"x": 3, "y": 4},
         ]
-        assert [str(reading) for reading in found if isinstance(reading, Garbled)] == [
+        assert [str(reading) for reading in found if isinstance(reading, MalformedReading)] == [
             "not a reading: 'oops!'"
         ]
         assert command.fields == {"x": "m", "y": ""}
@@ -251,7 +260,7 @@ class TestCommand:
         program = of_command("import sys", "while True: sys.stdout.write('rubbish! ' * 10000 + '\\n')")
         found = self.run(self.read(program, 20))
         assert "without a line's end" in found[0]
-        assert set(found[1:]) == {f"a line of more than {MAX_LINE} bytes"}
+        assert set(found[1:]) == {f"a line of more than {MAX_SENSOR_LINE} bytes"}
 
     def run(self, coroutine: object) -> object:
         result = []
@@ -297,7 +306,7 @@ class TestUdpPort:
             send(b"x:6\ny:7", b'{"x": 8, "y": 9}')
             assert read(readings, 2) == [{"x": 6, "y": 7}, {"x": 8, "y": 9}]
             send(b"\xff\xfe\x00", b"x:nan", b"x:" + b"1" * 5000, b"oops")
-            assert [type(reading) for reading in read(readings, 4)] == [Garbled] * 4
+            assert [type(reading) for reading in read(readings, 4)] == [MalformedReading] * 4
             send(b"x:1000:1;1005:nan;1010:3")
             assert read(readings, 3) == [PassedOver("x", "'nan' is no number"), {"x": 1}, {"x": 3}]
 
@@ -315,7 +324,7 @@ class TestUdpPort:
             # The count comes with the next datagram that finds room.
             send(b"x:20000")
             found += read(readings, 2)
-        texts = [str(reading) for reading in found if isinstance(reading, Garbled)]
+        texts = [str(reading) for reading in found if isinstance(reading, MalformedReading)]
         lost = [int(re.fullmatch(r"(\d+) datagrams came too fast and are lost", text)[1]) for text in texts]
         got = [reading["x"] for reading in found if isinstance(reading, Sample)]
         assert len(got) + sum(lost) == 20_001
@@ -578,7 +587,7 @@ class TestOwnSensors:
             assert passed_over.endswith(" is no number")
             assert passed_over.isprintable()
             assert len(passed_over) < 100
-        with pytest.raises(Garbled, match="a reading without a value"):
+        with pytest.raises(MalformedReading, match="a reading without a value"):
             values_of([cell], {"a": ""})
 
     def test_what_a_dict_has_besides_the_fields(self) -> None:
@@ -609,13 +618,13 @@ class TestOwnSensors:
             np.array(7),
             np.array([[1, 2]]),
             object(),
-            Garbled("noise"),
+            MalformedReading("noise"),
             Unreadable(),
             Unreadable(a=1),
         ],
     )
     def test_rubbish(self, reading: object) -> None:
-        with pytest.raises(Garbled) as caught:
+        with pytest.raises(MalformedReading) as caught:
             values_of(reading, {"a": "", "b": ""})
         assert len(str(caught.value)) < 300
 
@@ -673,7 +682,7 @@ class TestOpenSensor:
     def test_file_of_ones_own(self, tmp_path: Path) -> None:
         path = tmp_path / "my_sensor.py"
         path.write_text(
-            "from common.drivers import sensor\n"
+            "from common.drivers.sensor import sensor\n"
             "@sensor(fields={'distance': 'mm'}, rate=20)\n"
             "def rangefinder():\n    yield [7]\n"
         )
@@ -707,7 +716,7 @@ class TestOpenSensor:
             "import pickle, random\n"
             "from dataclasses import dataclass\n"
             "from beside_it import measure\n"
-            "from common.drivers import sensor\n"
+            "from common.drivers.sensor import sensor\n"
             "@dataclass\nclass Config:\n    pin: int = 4\n"
             "config = pickle.loads(pickle.dumps(Config()))\n"
             "random.random()\n"
@@ -721,7 +730,7 @@ class TestOpenSensor:
             own = open_sensor(str(tmp_path / name), 20)
             assert list(own.readings()) == [[21.5, 1013.0, 4]]
             assert sys.modules["random"] is random
-            assert sys.modules["common.drivers"] is drivers
+            assert sys.modules["common.drivers.sensor"] is drivers
         finally:
             for new in sys.modules.keys() - modules.keys():
                 del sys.modules[new]

@@ -29,7 +29,7 @@ from common.events import (
     CONNECT_EVENT,
     DISCONNECT_EVENT,
     MAX_MESSAGE,
-    MAX_WAITING,
+    MAX_QUEUED_CALLS,
     MESSAGE_EVENT,
     Data,
     Event,
@@ -485,7 +485,7 @@ class TestSending:
             assert next_event(other, "echo") == 1
 
     def test_many_threads_at_once_each_in_order(self, server: EventServer) -> None:
-        each = MAX_WAITING // 2
+        each = MAX_QUEUED_CALLS // 2
 
         def send(name: int) -> None:
             for number in range(each):
@@ -520,7 +520,7 @@ class TestSending:
 
         def send() -> None:
             nonlocal sent
-            for sent in range(1, 2 * MAX_WAITING + 1):
+            for sent in range(1, 2 * MAX_QUEUED_CALLS + 1):
                 server.send_all("number", sent)
 
         sender = threading.Thread(target=send)
@@ -528,12 +528,12 @@ class TestSending:
             send_event(page, "block")
             assert inside.wait(10)
             sender.start()
-            wait_until(lambda: sent == MAX_WAITING + 1, "the sender waits")
+            wait_until(lambda: sent == MAX_QUEUED_CALLS + 1, "the sender waits")
             sender.join(0.2)
-            assert sent == MAX_WAITING + 1
+            assert sent == MAX_QUEUED_CALLS + 1
             release.set()
             sender.join(10)
-            for number in range(1, 2 * MAX_WAITING + 1):
+            for number in range(1, 2 * MAX_QUEUED_CALLS + 1):
                 assert next_event(page, "number") == number
 
     def test_a_thousand_clients_of_which_one_has_stalled(
@@ -642,7 +642,7 @@ class TestRunning:
     def test_a_callback_that_never_ends_does_not_keep_the_server(
         self, server: EventServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("common.events.GRACE", 0.3)
+        monkeypatch.setattr("common.events.CLOSE_TIMEOUT", 0.3)
         inside = threading.Event()
 
         @server.on_message("hang")
@@ -663,7 +663,7 @@ class TestRunning:
 import threading, time
 from common import events
 
-events.GRACE = 0.5
+events.CLOSE_TIMEOUT = 0.5
 server = events.EventServer("localhost", 5678)
 leave = threading.Event()
 server.on_message("leave", lambda e: leave.set())

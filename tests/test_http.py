@@ -20,7 +20,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from common.events import EventServer
-from common.http import HttpConnection, answer, client_address
+from common.http import HttpConnection, client_address, serve_file
 from tests.promises import request
 from tests.support import PORT, ROOT, Server, Step, raw_connection, run, wait_until
 
@@ -161,7 +161,7 @@ def test_an_answered_request_is_not_kept() -> None:
 
     async def ask() -> None:
         def page(connection: ServerConnection, request: Request) -> Response | None:
-            return answer(connection, request, {"/": "x" * 1000})
+            return serve_file(connection, request, {"/": "x" * 1000})
 
         how = {"create_connection": HttpConnection, "process_request": page}
         async with serve(lambda _: None, "localhost", PORT, **how):
@@ -182,7 +182,7 @@ def test_an_answered_request_is_not_kept() -> None:
 
 
 def test_only_a_request_has_to_arrive_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("common.http.PATIENCE", 0.3)
+    monkeypatch.setattr("common.http.REQUEST_TIMEOUT", 0.3)
 
     async def talk() -> None:
         async def echo(connection: ServerConnection) -> None:
@@ -204,7 +204,7 @@ def test_only_a_request_has_to_arrive_soon(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_an_answer_may_take_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("common.http.STALLED", 0.1)
+    monkeypatch.setattr("common.http.SEND_TIMEOUT", 0.1)
     looks: list[float] = []
     enough = asyncio.Event()
 
@@ -218,7 +218,7 @@ def test_an_answer_may_take_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     async def ask() -> None:
         async def page(connection: ServerConnection, request: Request) -> Response | None:
             await asyncio.wait_for(enough.wait(), 30)
-            return answer(connection, request, {"/": "late"})
+            return serve_file(connection, request, {"/": "late"})
 
         how = {"create_connection": Watched, "process_request": page}
         async with serve(lambda _: None, "localhost", PORT, **how):

@@ -50,6 +50,6 @@ def test_pages_need_nothing_from_elsewhere(path: str) -> None:
 
 
 def test_vendored_chart_library_is_the_pinned_one() -> None:
-    script = (ROOT / "common" / "static" / "uPlot.iife.min.js").read_text(encoding="utf-8")
+    script = (ROOT / "common" / "static" / "vendor" / "uPlot.iife.min.js").read_text(encoding="utf-8")
     assert script.startswith("/*! https://github.com/leeoniya/uPlot (v1.6.32) */")
-    assert "MIT" in (ROOT / "common" / "static" / "uPlot.LICENSE.txt").read_text(encoding="utf-8")
+    assert "MIT" in (ROOT / "common" / "static" / "vendor" / "uPlot.LICENSE.txt").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What real devices print, and what common/lines.py, common/collector.py and common/tally.py make of it."""
+"""What real devices print, and what lines.py, collector.py and tally.py in common/drivers make of it."""
 
 import contextlib
 import math
@@ -9,9 +9,17 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from common.collector import MAX_GROUPS, MAX_NAMES, QUIET, Collector, PassedOver, Sample
-from common.lines import ENDLESS_SECONDS, MAX_FIELDS, MAX_LINE, Garbled, Splitter, parse_fields, parse_line
-from common.tally import LATEST, Tally
+from common.drivers.collector import GROUP_TIMEOUT, MAX_GROUPS, MAX_NAMES, Collector, PassedOver, Sample
+from common.drivers.lines import (
+    ENDLESS_SECONDS,
+    MAX_FIELDS,
+    MAX_SENSOR_LINE,
+    MalformedReading,
+    Splitter,
+    parse_fields,
+    parse_line,
+)
+from common.drivers.tally import LATEST, Tally
 
 CSI = "\x1b["
 
@@ -252,9 +260,9 @@ class TestParseLine:
             # Torn, too long, or noise
             '{"x": 1',
             "{x:1",
-            "[" * MAX_LINE,
+            "[" * MAX_SENSOR_LINE,
             "a" * 81,
-            "1," * MAX_LINE,
+            "1," * MAX_SENSOR_LINE,
             "1 " * 20000,
             "\x00\x01",
             "1\x002",
@@ -262,7 +270,7 @@ class TestParseLine:
         ],
     )
     def test_garbled(self, text: str) -> None:
-        with pytest.raises(Garbled) as caught:
+        with pytest.raises(MalformedReading) as caught:
             parse_line(text)
         assert len(str(caught.value)) < 400
 
@@ -293,7 +301,7 @@ class TestParseLine:
             text = "".join(rng.choices(pieces, k=rng.randrange(12)))
             noise = "".join(chr(rng.randrange(0x250)) for _ in range(rng.randrange(20)))
             for line in (text, noise, text + noise):
-                with contextlib.suppress(Garbled):
+                with contextlib.suppress(MalformedReading):
                     found = parse_line(line)
                     # A number or a name, and never anything that the log or the page could not take.
                     assert not found.is_header or all(value.number is None for value in found.values), line
@@ -369,7 +377,7 @@ class TestParseLine:
             for text in (f"{before}{part * (size // len(part))}", f"{before}{part * (size // len(part))}!"):
                 for _ in range(3):
                     begun = time.thread_time()
-                    with contextlib.suppress(Garbled):
+                    with contextlib.suppress(MalformedReading):
                         parse_line(text)
                     times.append(time.thread_time() - begun)
             return min(times[:3]) + min(times[3:])
@@ -405,9 +413,9 @@ class TestSplitter:
         found = []
         for _ in range(1000):
             found += splitter.feed(b"x" * 1000)
-            assert len(splitter._begun) <= MAX_LINE
+            assert len(splitter._begun) <= MAX_SENSOR_LINE
         found += splitter.feed(b"x\n1\n")
-        assert [type(line) for line in found] == [Garbled, str]
+        assert [type(line) for line in found] == [MalformedReading, str]
         assert found[1] == "1"
 
     def test_a_stream_without_line_ends_is_told_so_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -423,14 +431,14 @@ class TestSplitter:
         list(splitter.feed(b"x" * 5000))
         assert splitter.overdue() is None
         now = time.monotonic() + ENDLESS_SECONDS + 1
-        monkeypatch.setattr("common.lines.time.monotonic", lambda: now)
+        monkeypatch.setattr("common.drivers.lines.time.monotonic", lambda: now)
         assert "5000 bytes without a line's end" in str(splitter.overdue())
 
     def test_a_silent_stream_is_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
         splitter = Splitter()
         list(splitter.feed(b"1\n"))
         now = time.monotonic() + ENDLESS_SECONDS + 1
-        monkeypatch.setattr("common.lines.time.monotonic", lambda: now)
+        monkeypatch.setattr("common.drivers.lines.time.monotonic", lambda: now)
         assert splitter.overdue() is None
 
     def test_older_encoding(self) -> None:
@@ -440,7 +448,7 @@ class TestSplitter:
     @pytest.mark.parametrize("noise", [b"\xff\xfe\x00", b"\xe6\x1e\x98", b"\x9c\x81"])
     def test_bytes_that_are_no_text(self, noise: bytes) -> None:
         (line,) = Splitter().feed(noise + b"\n")
-        assert isinstance(line, Garbled)
+        assert isinstance(line, MalformedReading)
 
 
 def readings(collector: Collector, *lines: str) -> list:
@@ -459,7 +467,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         nonlocal passed
         passed += 2
 
-    monkeypatch.setattr("common.collector.time.monotonic", lambda: real() + passed)
+    monkeypatch.setattr("common.drivers.collector.time.monotonic", lambda: real() + passed)
     return wait
 
 
@@ -499,7 +507,9 @@ class TestCollector:
         assert readings(Collector(from_start=True), *lines) == expected
 
     def test_times_and_names_without_end_take_no_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("common.collector.QUIET", 60)  # so nothing is given out because of the time
+        monkeypatch.setattr(
+            "common.drivers.collector.GROUP_TIMEOUT", 60
+        )  # so nothing is given out because of the time
         collector = Collector({"x": "", "y": ""})
         lines = [f"x:{time_ms}:1" for time_ms in range(MAX_GROUPS + 1)]
         assert len(readings(collector, *lines)) == len(lines)
@@ -678,7 +688,7 @@ class TestBatches:
     def test_incomplete_readings_wait_only_a_moment(self) -> None:
         collector = Collector({"x": "", "y": ""})
         assert list(collector.take(["x:1000:1"])) == []
-        time.sleep(QUIET * 1.5)
+        time.sleep(GROUP_TIMEOUT * 1.5)
         assert list(collector.take(["x:1030:2"])) == [{"x": 1}, {"x": 2}]
 
     def test_times_that_begin_anew(self) -> None:
@@ -819,7 +829,7 @@ class TestTally:
         assert tally.report()["garbled"] == 1000
 
     def test_names_without_end_are_not_all_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("common.tally.MOST_NAMES", 3)
+        monkeypatch.setattr("common.drivers.tally.MOST_NAMES", 3)
         said: list[str] = []
         tally = Tally(said.append)
         for number in range(9):

@@ -23,7 +23,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from common.console import Console
 from common.events import EventServer
-from common.live_page import PATIENCE, LivePage, _how_it_ended, _Track, start
+from common.live_page import CLOSE_TIMEOUT, LivePage, _how_it_ended, _Track, start
 from tests.conftest import Pages
 from tests.promises import next_event, send_event
 from tests.support import ROOT, Server, free_port, printed, wait_until
@@ -362,7 +362,7 @@ class TestLivePage:
     def test_close_delivers_the_last_values_to_every_page(
         self, live_page: LivePage, pages: Pages, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("common.live_page.PATIENCE", 10)
+        monkeypatch.setattr("common.live_page.CLOSE_TIMEOUT", 10)
         pages.errors_are_expected = True
         opened = [self.open(live_page, pages) for _ in range(3)]
         live_page.update(text="the very last")
@@ -377,8 +377,8 @@ class TestLivePage:
         live_page.close()
 
     def test_page_that_comes_back_after_the_end_shows_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("common.live_page.PATIENCE", 0.0)
-        monkeypatch.setattr("common.live_page.RETURN", 20.0)
+        monkeypatch.setattr("common.live_page.CLOSE_TIMEOUT", 0.0)
+        monkeypatch.setattr("common.live_page.RETURN_TIMEOUT", 20.0)
         server = EventServer("localhost", free_port())
         server.start()
         live_page = LivePage(server, False, awaited=True)
@@ -401,7 +401,7 @@ class TestLivePage:
             other = threading.Thread(target=live_page.close)
             other.start()
             live_page.close()
-            assert PATIENCE - 0.2 <= time.monotonic() - before < PATIENCE + 3
+            assert CLOSE_TIMEOUT - 0.2 <= time.monotonic() - before < CLOSE_TIMEOUT + 3
             other.join()
             before = time.monotonic()
             live_page.close()
@@ -706,7 +706,7 @@ os.waitpid(child, 0)
     ) -> None:
         # As a cell of a notebook that is run again, and then once more after its end.
         command, opened = browser_script
-        patient = "import common.live_page\ncommon.live_page.RETURN = 60.0\n"
+        patient = "import common.live_page\ncommon.live_page.RETURN_TIMEOUT = 60.0\n"
         program = run(
             patient
             + PROGRAM
@@ -772,7 +772,7 @@ page.update(text="once more")
 
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can be without a browser")
     def test_no_browser(self, run: Callable[..., Server], pages: Pages) -> None:
-        patient = "import common.live_page\ncommon.live_page.PATIENCE = 9.0\n"
+        patient = "import common.live_page\ncommon.live_page.CLOSE_TIMEOUT = 9.0\n"
         program = run(patient + PROGRAM, BROWSER="", DISPLAY="", WAYLAND_DISPLAY="")
         program.wait_for("There is no browser on this machine; open the address on another")
         pages.errors_are_expected = True

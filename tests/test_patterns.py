@@ -304,7 +304,7 @@ def test_slow_patterns_are_found_in_a_page(text: str, hardest_in_a_page: Callabl
 def test_all_patterns_are_seen() -> None:
     # Modules and pages of which it is known that they have some.
     seen = {found.where.partition(":")[0] for found in PYTHON + JAVASCRIPT}
-    assert {"common/http.py", "common/lines.py", "common/static/page.js", "test3/client.html"} <= seen
+    assert {"common/http.py", "common/drivers/lines.py", "common/static/page.js", "test3/client.html"} <= seen
     for path in tracked("common/*.py", "test*/server.py"):
         assert "from re import" not in (ROOT / path).read_text(encoding="utf-8"), path
     # As many as there are in the scripts for whoever looks for them in a simpler way.

@@ -1,4 +1,4 @@
-"""Writing logs: common/recorder.py, on disks that are full, slow or broken, and when programs are killed."""
+"""Writing logs with common/runs, on disks that are full, slow or broken, and when programs are killed."""
 
 import asyncio
 import csv
@@ -22,9 +22,9 @@ from typing import Any, BinaryIO
 import psutil
 import pytest
 
-from common import recorder as module
-from common.recorder import Recorder, repair
-from common.recording import MAX_FIELDS, Recording, read_info, recordings
+from common.runs import recorder as module
+from common.runs.recorder import Recorder, repair
+from common.runs.recording import MAX_FIELDS, Recording, read_info, recordings
 from tests.rows import DISTURBANCES, disturb
 from tests.support import ROOT, Disk, run, wait_until
 
@@ -77,16 +77,16 @@ async def read_from(log: Recording, have: int, until_seq: int) -> tuple[list[int
     numbers, text, gone = [], [], 0
     while have < until_seq:
         await asyncio.wait_for(log.more_than(have), 30)
-        piece = await log.piece(have)
-        if piece.gone:
-            assert piece.gone[0] == have + 1
-            gone += piece.gone[1] - have
-            have = piece.gone[1]
-        got = [int(line.split(",")[0]) for line in piece.text.splitlines()]
-        assert got == list(range(have + 1, piece.last + 1))
+        chunk = await log.chunk(have)
+        if chunk.gone:
+            assert chunk.gone[0] == have + 1
+            gone += chunk.gone[1] - have
+            have = chunk.gone[1]
+        got = [int(line.split(",")[0]) for line in chunk.text.splitlines()]
+        assert got == list(range(have + 1, chunk.last + 1))
         numbers += got
-        text.append(piece.text)
-        have = piece.last
+        text.append(chunk.text)
+        have = chunk.last
     return numbers, "".join(text), gone
 
 
@@ -364,7 +364,7 @@ class TestDisks:
     def test_a_disk_that_stays_full(
         self, tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        monkeypatch.setattr(module, "MAX_WAITING", 10_000)
+        monkeypatch.setattr(module, "MAX_UNWRITTEN", 10_000)
         monkeypatch.setattr(module, "RECENT", 3000)
 
         async def main() -> None:
@@ -411,8 +411,8 @@ class TestDisks:
     def test_a_disk_that_hangs(
         self, tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        monkeypatch.setattr(module, "PATIENCE", 0.05)
-        monkeypatch.setattr(module, "MAX_WAITING", 200_000)
+        monkeypatch.setattr(module, "WRITE_TIMEOUT", 0.05)
+        monkeypatch.setattr(module, "MAX_UNWRITTEN", 200_000)
 
         async def main() -> None:
             alarms: list[str | None] = []
@@ -711,8 +711,8 @@ class TestDisks:
                         message, last = await asyncio.to_thread(log.extremes, head // 3, 50, 20)
                         if message:
                             assert sum(entry[1] for entry in message["bins"]) == last - head // 3
-                        size, pieces = log.export()
-                        data = b"".join(pieces)
+                        size, chunks = log.export()
+                        data = b"".join(chunks)
                         assert len(data) == size
                         assert data.endswith(b"\n")
                         assert data.count(b"\n") - 1 >= head
@@ -736,7 +736,7 @@ class TestDisks:
 PROGRAM = """
 import asyncio, sys, time
 from pathlib import Path
-from common import recorder
+from common.runs import recorder
 
 async def main():
     log = recorder.Recorder(Path(sys.argv[1]), {"x": "V", "y": "A"}, 1000)

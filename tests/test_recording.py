@@ -1,4 +1,4 @@
-"""Reading logs: common/index.py and common/recording.py; for clients common/history.py and common/http.py."""
+"""Reading logs with common/runs, for clients too, by common/runs/serving.py and common/http.py."""
 
 import asyncio
 import csv
@@ -26,12 +26,12 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from common.clients import MAX_BACKLOG
-from common.history import History
 from common.http import HttpConnection, attachment, download
-from common.index import Index
-from common.recorder import Recorder
-from common.recording import MAX_FIELDS, PIECE, Piece, Recording, Replay, recordings
-from common.rows import plain
+from common.runs.index import Index
+from common.runs.recorder import Recorder
+from common.runs.recording import CHUNK_SIZE, MAX_FIELDS, Chunk, Recording, Replay, recordings
+from common.runs.rows import plain
+from common.runs.serving import Runs
 from tests.rows import CELLS, DISTURBANCES, LOGS, ROWS, TIMES, disturb
 from tests.rows import FIELDS as LOG_FIELDS
 from tests.support import PORT, ROOT, reset, run, wait_until
@@ -226,7 +226,7 @@ class TestIndex:
     def test_a_log_that_is_as_it_was_is_not_read_again(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("common.index.SETTLED", -(10**12))
+        monkeypatch.setattr("common.runs.index.SETTLED", -(10**12))
         rows = random_rows(5000)
         write_log(path, rows)
         self.open_again(path, rows)
@@ -321,18 +321,18 @@ def read_all(recording: Recording, have: int) -> tuple[list[int], int, bytes]:
     async def read() -> None:
         nonlocal have, gone
         while have < recording.head:
-            piece = await recording.piece(have)
-            assert len(piece.text) < 2 * PIECE
-            if piece.gone:
-                assert piece.gone[0] == have + 1
-                gone += piece.gone[1] - have
-                have = piece.gone[1]
-            got = [int(line.split(",")[0]) for line in piece.text.splitlines()]
-            assert got == list(range(have + 1, piece.last + 1))
-            assert not got or piece.time_ns == int(piece.text.splitlines()[-1].split(",")[1])
+            chunk = await recording.chunk(have)
+            assert len(chunk.text) < 2 * CHUNK_SIZE
+            if chunk.gone:
+                assert chunk.gone[0] == have + 1
+                gone += chunk.gone[1] - have
+                have = chunk.gone[1]
+            got = [int(line.split(",")[0]) for line in chunk.text.splitlines()]
+            assert got == list(range(have + 1, chunk.last + 1))
+            assert not got or chunk.time_ns == int(chunk.text.splitlines()[-1].split(",")[1])
             numbers.extend(got)
-            lines.append(piece.text.encode())
-            have = piece.last
+            lines.append(chunk.text.encode())
+            have = chunk.last
 
     run(read())
     return numbers, gone, b"".join(lines)
@@ -398,11 +398,11 @@ class TestCatchingUp:
         recording = Recording(path)
         monkeypatch.setattr(recording, "check", lambda: os.truncate(path, path.stat().st_size - len(data)))
         # In a thread that holds nothing up, should it look for the rest for ever.
-        found: list[Piece] = []
-        reader = threading.Thread(target=lambda: found.append(recording._piece_of_file(299)), daemon=True)
+        found: list[Chunk] = []
+        reader = threading.Thread(target=lambda: found.append(recording._chunk_of_file(299)), daemon=True)
         reader.start()
         reader.join(10)
-        assert found == [Piece((300, 300), "", 300, 0)]
+        assert found == [Chunk((300, 300), "", 300, 0)]
         recording.close()
 
     @pytest.mark.parametrize("holes", [False, True])
@@ -499,8 +499,8 @@ class TestView:
 
 
 def exported(recording: Recording, *times: int | None) -> bytes:
-    size, pieces = recording.export(*times)
-    data = b"".join(pieces)
+    size, chunks = recording.export(*times)
+    data = b"".join(chunks)
     assert len(data) == size
     return data
 
@@ -556,9 +556,9 @@ class TestRowsOfOthers:
             recording = Recording(path)
             assert (list(recording.fields), recording.first, recording.head) == (LOG_FIELDS, 1, 7)
             view = recording.view(0, 10**18, 1000)
-            pieces = read_all(recording, 0)
-            assert (pieces[0], pieces[1]) == ([1, 2, 3, 5, 6, 7], 1)
-            for text in (view["lines"], pieces[2].decode(), exported(recording).decode().partition("\n")[2]):
+            chunks = read_all(recording, 0)
+            assert (chunks[0], chunks[1]) == ([1, 2, 3, 5, 6, 7], 1)
+            for text in (view["lines"], chunks[2].decode(), exported(recording).decode().partition("\n")[2]):
                 assert in_python(text) == ROWS
                 assert in_page(page, text, 2) == ROWS
             for first, last in [(0, 1), (1, 4), (2, 5), (5, 5)]:
@@ -594,7 +594,7 @@ class TestRowsOfOthers:
     @pytest.mark.parametrize("end", ["\n", "\r\n"])
     def test_more_empty_lines_than_are_read_at_once(self, tmp_path: Path, end: str) -> None:
         path = tmp_path / "of another program.csv"
-        many = end * PIECE
+        many = end * CHUNK_SIZE
         rows = [(i, START_NS // 1000 + i * 1000, [i]) for i in (1, 2, 3)]
         first, second, third = (f"{seq},{time_us * 1000},{x}{end}" for seq, time_us, (x,) in rows)
         path.write_bytes(f"seq,time_ns,x{end}{many}{first}{second}{many}{third}{many}".encode())
@@ -603,8 +603,8 @@ class TestRowsOfOthers:
         play(replay)
         assert (replay.head, replay.logged, replay.error) == (3, 3, None)
         for read in (recording, replay):
-            size, pieces = read.export()
-            chunks = list(pieces)
+            size, chunks = read.export()
+            chunks = list(chunks)
             assert all(chunks), "to a download, nothing is the end"
             data = b"".join(chunks)
             assert (len(data), in_python(data.decode().partition("\n")[2])) == (size, rows)
@@ -953,10 +953,10 @@ def play(
         while not (replay.over and have == replay.head):
             await asyncio.wait_for(replay.more_than(have), 30)
             while have < replay.head:
-                piece = await replay.piece(have)
+                chunk = await replay.chunk(have)
                 now = time.monotonic()
-                seen.extend((seq, now) for seq in range(have + 1, piece.last + 1))
-                have = piece.last
+                seen.extend((seq, now) for seq in range(have + 1, chunk.last + 1))
+                have = chunk.last
         await asyncio.wait_for(playing, 30)
         if following:
             await following
@@ -1085,7 +1085,7 @@ class TestReplay:
                 "the replay ends here"
             )
             assert replay.head == 5000, "nothing of another file is taken for a part of it"
-            assert (await replay.piece(0)).text == ""
+            assert (await replay.chunk(0)).text == ""
             assert replay.view(0, 10**18, 5) == {"width": 0, "lines": ""}
 
         run(main())
@@ -1117,7 +1117,7 @@ class Site:
         log.add(time.time_ns(), [1.0])
         await log.more_than(0)
         self.live = log.name
-        history = History(self.folder, self.folder / "client.html", log)
+        history = Runs(self.folder, self.folder / "client.html", log)
         self.loop, self.stopped = asyncio.get_running_loop(), asyncio.Event()
         async with serve(
             self.refuse,
@@ -1164,8 +1164,8 @@ def rest_of(client: socket.socket, size: int = 2**16, wait: float = 0) -> bytes:
     """Read to the end, or until the connection is cut, `size` bytes every `wait` seconds."""
     data = bytearray()
     with suppress(ConnectionError):
-        while piece := client.recv(size):
-            data += piece
+        while chunk := client.recv(size):
+            data += chunk
             time.sleep(wait)
     client.close()
     return bytes(data)
@@ -1305,19 +1305,19 @@ class TestDownloads:
 
     @pytest.fixture
     def site(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-        monkeypatch.setattr("common.http.STALLED", 0.6)
+        monkeypatch.setattr("common.http.SEND_TIMEOUT", 0.6)
         self.taken, self.ended = 0, threading.Event()
 
-        def pieces() -> Iterator[bytes]:
+        def chunks() -> Iterator[bytes]:
             try:
                 while self.taken < self.SIZE:
-                    self.taken += PIECE
-                    yield bytes(PIECE)
+                    self.taken += CHUNK_SIZE
+                    yield bytes(CHUNK_SIZE)
             finally:
                 self.ended.set()
 
         async def process_request(connection: ServerConnection, request: Request) -> Response:
-            return await download(connection, "large.csv", "text/csv", self.SIZE, pieces())
+            return await download(connection, "large.csv", "text/csv", self.SIZE, chunks())
 
         with Site(tmp_path, process_request) as site:
             yield site
@@ -1348,7 +1348,7 @@ class TestDownloads:
 
     def test_a_slow_client_gets_it_all(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(self.__class__, "SIZE", 3 * 2**20)
-        monkeypatch.setattr("common.http.STALLED", 1.2)
+        monkeypatch.setattr("common.http.SEND_TIMEOUT", 1.2)
         begin = time.monotonic()
         body = rest_of(ask("/", buffer=2**15), 2**15, 0.025).partition(b"\r\n\r\n")[2]
         assert len(body) == self.SIZE

@@ -19,7 +19,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 from websockets.sync.client import ClientConnection
 
-from common.market import Replay, SimulatedMarket, fictional_symbols
+from common.demos.market import ReplayedMarket, SimulatedMarket, fictional_symbols
 from tests.conftest import Pages
 from tests.promises import Console, NamedEvents, next_event, send_event
 from tests.support import Server, Step
@@ -288,7 +288,7 @@ class TestStep12(Console, NamedEvents):
             if content is not None:
                 (tmp_path / name).write_bytes(content)
             with pytest.raises(ValueError, match=re.escape(says)):
-                Replay(tmp_path / name)
+                ReplayedMarket(tmp_path / name)
         # What a reader sees of it.
         servers = {name: Server(step.folder, "--source", str(tmp_path / name)) for name in list(cases)[:5]}
         servers["folder"] = Server(step.folder, "--source", str(tmp_path))
@@ -303,7 +303,7 @@ class TestStep12(Console, NamedEvents):
         path.write_bytes(
             b'\xef\xbb\xbftime, symbol, price\r\n"9:30", "A" ,187.125\r\n9:31,A, 0187.1\r\n\r\n  \r\n,,\r\n'
         )
-        market = Replay(path)
+        market = ReplayedMarket(path)
         assert market.closes == {"A": Decimal("187.125")}
         assert market.prices == {}
         assert market.update() == {"A": Decimal("187.125")}
@@ -335,11 +335,11 @@ class TestStep12(Console, NamedEvents):
         ],
     )
     def test_decimals_are_those_of_the_file(self, write: Write, prices: list[str], shown: list[str]) -> None:
-        market = Replay(write(*(f"{number},A,{price}" for number, price in enumerate(prices))))
+        market = ReplayedMarket(write(*(f"{number},A,{price}" for number, price in enumerate(prices))))
         assert [f"{market.update()['A']:f}" for _ in prices] == shown
 
     def played(self, path: Path) -> list[dict[str, int]]:
-        market = Replay(path)
+        market = ReplayedMarket(path)
         found = []
         while not market.ended:
             found.append({symbol: int(price) for symbol, price in market.update().items()})

@@ -18,7 +18,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from websockets.sync.client import ClientConnection
 
-from common.factory import MAX_LINE, MAX_SENDERS, Floor, Sensor, Unended, lines, parse_reading
+from common.demos.factory import MAX_JSON_LINE, MAX_SENDERS, Floor, FloorSensor, Unended, lines, parse_reading
 from tests.benchmarks.plot import memory
 from tests.conftest import Pages
 from tests.promises import Console, NamedEvents, next_event, request, send_event
@@ -545,7 +545,7 @@ class TestStep13(Console, NamedEvents):
             (b"\xff\xfe\x00", "is not a reading"),
             (b"[" * 900, "is not a reading"),
             (b"GET / HTTP/1.1", "is not a reading"),
-            (b"x" * 100_000, f"the line is too long; the limit is {MAX_LINE} bytes"),
+            (b"x" * 100_000, f"the line is too long; the limit is {MAX_JSON_LINE} bytes"),
         ]
         for change, says in [
             ({"temperature": None}, "the temperature None is not a number"),
@@ -783,7 +783,7 @@ class TestFactory:
         ]
 
         def curve(readings: list[tuple[float, float]]) -> tuple:
-            sensor = Sensor("a", 0, average_of=10, max_points=70, silent_after=5)
+            sensor = FloorSensor("a", 0, average_of=10, max_points=70, silent_after=5)
             for timestamp, temperature in readings:
                 if sensor.is_late(timestamp):
                     sensor.add_late(timestamp, temperature)
@@ -803,7 +803,7 @@ class TestFactory:
         assert [curve(readings[:12] + mixed[::-1]) for mixed in [readings[12:]]] == [(times, averages)]
 
     def test_when_a_line_has_to_be_drawn_anew(self) -> None:
-        sensor = Sensor("a", 0, average_of=3, max_points=10, silent_after=5)
+        sensor = FloorSensor("a", 0, average_of=3, max_points=10, silent_after=5)
         sensor.add(1e9, 10)
         assert (sensor.add(1e9 + 2, 20), sensor.mended) == (15, False)
         # After a silence the average begins anew, and the line has a gap.
@@ -814,7 +814,7 @@ class TestFactory:
         assert (sensor.add(1e9 + 8.5, 50), sensor.mended) == (45, True)
 
     def test_stream_without_ends_is_told_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("common.factory.MAX_WAIT", 0.05)
+        monkeypatch.setattr("common.demos.factory.MAX_WAIT", 0.05)
 
         async def main() -> None:
             reader = asyncio.StreamReader()
@@ -852,7 +852,7 @@ class TestFactory:
             assert await read(b"one\ntw", b"o\n\nlast") == [b"one", b"two", b"", b"last"]
             assert await read() == []
             long, after = await read(b"x" * 300_000, b"x\nafter\n")
-            assert len(long) > MAX_LINE
+            assert len(long) > MAX_JSON_LINE
             assert after == b"after"
 
         run(main())

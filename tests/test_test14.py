@@ -17,7 +17,7 @@ from playwright.sync_api import Page, expect
 from websockets.frames import Close
 from websockets.sync.client import connect
 
-from common.options import speed
+from common.options import parse_speed
 from tests.conftest import Pages
 from tests.promises import (
     GAPS,
@@ -752,7 +752,7 @@ class TestStep14(Console, Commands, Programs):
         assert "'0' is not a speed" in server.output
         for text in ("-1", "nan", "inf", "x", "1e7"):
             with pytest.raises(ArgumentTypeError, match="is not a speed"):
-                speed(text)
+                parse_speed(text)
 
     # Trust.
 

@@ -53,7 +53,7 @@ class TestStep15(Console, Commands, Programs):
         def start(*lines: str, rate: object = 50) -> Server:
             path = tmp_path / "my_sensor.py"
             body = "\n".join(f"    {line}" for line in lines)
-            head = "import asyncio, os, sys, threading, time\n\nfrom common.drivers import sensor\n\n"
+            head = "import asyncio, os, sys, threading, time\n\nfrom common.drivers.sensor import sensor\n\n"
             kind = "async def" if "await " in body else "def"
             path.write_text(f"{head}@sensor(fields={{'a': 'V'}}, rate={rate})\n{kind} mine():\n{body}\n")
             return start_server("--sensor", str(path), "--silent-after", "0.5")
@@ -440,7 +440,7 @@ class TestStep15(Console, Commands, Programs):
     def test_fields_that_no_log_can_have(self, tmp_path: Path, udp: tuple[Server, Callable]) -> None:
         path = tmp_path / "my_sensor.py"
         path.write_text(
-            "from common.drivers import sensor\n"
+            "from common.drivers.sensor import sensor\n"
             "@sensor(fields={f'f{number}': '' for number in range(5000)})\n"
             "def mine():\n    yield [1] * 5000\n"
         )

@@ -31,8 +31,8 @@ FILES = {
     "/common/static/style.css": ("common/static/style.css", "text/css"),
     "/common/static/page.js": ("common/static/page.js", "text/javascript"),
     "/common/static/plot.js": ("common/static/plot.js", "text/javascript"),
-    "/common/static/uPlot.iife.min.js": ("common/static/uPlot.iife.min.js", "text/javascript"),
-    "/common/static/uPlot.min.css": ("common/static/uPlot.min.css", "text/css"),
+    "/common/static/vendor/uPlot.iife.min.js": ("common/static/vendor/uPlot.iife.min.js", "text/javascript"),
+    "/common/static/vendor/uPlot.min.css": ("common/static/vendor/uPlot.min.css", "text/css"),
     "/common/static/icon.svg": ("common/static/icon.svg", "image/svg+xml"),
     "/favicon.ico": ("common/static/icon.svg", "image/svg+xml"),
 }

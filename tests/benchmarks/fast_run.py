@@ -16,8 +16,8 @@ import time
 from collections.abc import AsyncIterator
 
 import common.sampling
-from common.recorder import Recorder
-from common.sampling import Sensor
+from common.runs.recorder import Recorder
+from common.sampling import PolledSensor
 
 HOURS = 3
 # How many readings may wait for the log; many more than 400,000 would be lost.
@@ -40,7 +40,7 @@ def listen() -> None:
 
 
 async def readings(
-    sensor: Sensor, rate: float, running: asyncio.Event
+    sensor: PolledSensor, rate: float, running: asyncio.Event
 ) -> AsyncIterator[tuple[int, int, list[float]]]:
     await running.wait()
     (log,) = logs

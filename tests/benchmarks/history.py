@@ -29,8 +29,8 @@ from playwright.sync_api import Browser, Page
 from websockets.asyncio.client import connect as connect_async
 from websockets.sync.client import connect
 
-from common.index import MOST_ROWS
-from common.recording import Recording
+from common.runs.index import MOST_ROWS
+from common.runs.recording import Recording
 from tests.benchmarks.dashboard import browser
 from tests.benchmarks.plot import memory
 from tests.benchmarks.result import Result

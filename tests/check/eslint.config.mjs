@@ -13,7 +13,7 @@ const STATIC = "common/static";
 // brings: what is there besides, once it has run.
 // late: what it needs only when a page calls for it, so a page need not load that.
 const SCRIPTS = {
-  "uPlot.iife.min.js": { brings: ["uPlot"] },
+  "vendor/uPlot.iife.min.js": { brings: ["uPlot"] },
   "page.js": {
     offers: [
       ...["addressBox", "serverAddress", "setStatus", "explainClose", "explainRefusal", "showConnection"],
@@ -27,18 +27,18 @@ const SCRIPTS = {
   },
   "events.js": { offers: ["EventSocket"] },
   "live_page.js": { brings: ["EventSocket"] },
-  "ticker.js": { offers: ["createPicker", "drawSparkline", "keep", "kept"] },
-  "factory.js": {
+  "demos/ticker.js": { offers: ["createPicker", "drawSparkline", "keep", "kept"] },
+  "demos/factory.js": {
     offers: ["loadPlotly", "clock", "appendPoints", "wordsOfLate", "adaptLayout", "holdAxis", "NO_LINES", "followColours"],
     brings: ["Plotly"],
   },
-  "bins.js": { offers: ["Rows", "Bins", "countIn", "parseLine", "parseRows", "parseBins"] },
-  "history.js": { uses: ["Rows", "Bins", "countIn", "parseLine", "parseRows", "parseBins"], offers: ["History"] },
-  "history_plot.js": {
+  "runs/bins.js": { offers: ["Rows", "Bins", "countIn", "parseLine", "parseRows", "parseBins"] },
+  "runs/run.js": { uses: ["Rows", "Bins", "countIn", "parseLine", "parseRows", "parseBins"], offers: ["Run"] },
+  "runs/run_plot.js": {
     uses: ["uPlot", "TIME_AXIS", "VALUE_AXIS", "valueRange", "CLOCK", "DATE"],
     offers: ["createHistoryPlot"],
   },
-  "history_page.js": {
+  "runs/run_page.js": {
     uses: ["EventSocket"],
     offers: ["SERVER", "handOver", "setText", "grouped", "duration", "showButtons", "logAddress", "nameOf", "listRuns"],
   },
@@ -111,10 +111,13 @@ const inline = {
   postprocess: (messages) => messages.flat(),
 };
 
-const scripts = readdirSync(STATIC).filter((name) => name.endsWith(".js"));
+const scripts = readdirSync(STATIC, { recursive: true })
+  .filter((name) => name.endsWith(".js"))
+  .map((name) => name.replaceAll("\\", "/"));
 const pages = readdirSync(".").filter((name) => /^test\d/.test(name));
 
 export default [
-  ...scripts.filter((name) => !name.endsWith(".min.js")).map(settingsOfScript),
+  { ignores: [`${STATIC}/vendor/`] },
+  ...scripts.filter((name) => !name.startsWith("vendor")).map(settingsOfScript),
   ...pages.map((name) => settingsOfPage(`${name}/client.html`)),
 ];

@@ -51,8 +51,8 @@ RED_FIELDS = f"""() => {{
 
 
 @exercise(
-    "obey() answers commands, and notes an event at START and STOP. In the page, look at all the places "
-    "that have to do with `stop`."
+    "handle_command() answers commands, and notes an event at START and STOP. In the page, look at all the "
+    "places that have to do with `stop`."
 )
 def test_1_mark(look: Look) -> None:
     server = look.start("--rate", "100")

@@ -13,8 +13,8 @@ OTHER_PORT = 5679
 
 
 @exercise(
-    "take() has each reading before it goes to the log: keep there what the sensor has said last. obey() "
-    "makes that the zero, and notes an event as it does for START."
+    "take() has each reading before it goes to the log: keep there what the sensor has said last. "
+    "handle_command() makes that the zero, and notes an event as it does for START."
 )
 def test_1_zero(look: Look) -> None:
     port = free_port()

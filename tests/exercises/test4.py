@@ -5,7 +5,7 @@ from contextlib import suppress
 from tests.exercises import Look, exercise, sent_so_far
 
 
-@exercise("running.is_set() tells. obey() has an `if` for each command.")
+@exercise("running.is_set() tells. handle_command() has an `if` for each command.")
 def test_1_state(look: Look) -> None:
     look.start()
     with look.connect() as control, look.connect() as other:

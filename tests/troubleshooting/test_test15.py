@@ -244,7 +244,7 @@ class TestTroubles:
 import pathlib
 import time
 
-from common.drivers import sensor
+from common.drivers.sensor import sensor
 
 stuck = pathlib.Path("stuck")
 

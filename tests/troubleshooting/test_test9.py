@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Error, expect
 
-from common.http import PATIENCE
+from common.http import REQUEST_TIMEOUT
 from tests.conftest import Pages
 from tests.copies import Copy
 from tests.promises import GAPS, count_of, wait_for_readings
@@ -110,7 +110,7 @@ class TestTroubles:
         begun = time.monotonic()
         with pytest.raises(Error) as error:
             pages.open(f"https://localhost:{PORT}/")
-        assert time.monotonic() - begun < PATIENCE
+        assert time.monotonic() - begun < REQUEST_TIMEOUT
         entry.seen_in(str(error.value), "ERR")
         server.wait_for("Hung up")
         entry.seen_in(server.output, "Hung up")

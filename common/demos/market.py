@@ -241,7 +241,7 @@ def _batches(trades: list[_Trade], cells: dict[str, Decimal]) -> Iterator[dict[s
         yield from batches.values()
 
 
-class Replay:
+class ReplayedMarket:
     """A recording: a CSV file with the header `time,symbol,price`.
 
     Its rows may have any order; they are played in that of their times. Rows with the same time, in whatever
@@ -313,7 +313,7 @@ class Replay:
         return traded
 
 
-def open_market(recording: Path | None, rate: float, seed: int | None) -> SimulatedMarket | Replay:
+def open_market(recording: Path | None, rate: float, seed: int | None) -> SimulatedMarket | ReplayedMarket:
     """Return the market that the options name: the recording, or a simulated one if that is None.
 
     Raises:
@@ -322,7 +322,7 @@ def open_market(recording: Path | None, rate: float, seed: int | None) -> Simula
     if recording is None:
         return SimulatedMarket(rate, seed)
     try:
-        return Replay(recording)
+        return ReplayedMarket(recording)
     except ValueError as error:
         raise SystemExit(str(error)) from None
 

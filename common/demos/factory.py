@@ -1,6 +1,5 @@
 """A factory floor for test13: its sensors, simulated ones, and what other programs send in their place."""
 
-import argparse
 import asyncio
 import json
 import math
@@ -17,10 +16,10 @@ from operator import itemgetter
 from typing import Any, TypeGuard
 
 from common.network import Address
-from common.options import port_number
+from common.options import parse_port, parse_seconds
 
 # How long a line may be, and how many answers may wait for a sender that does not read them, in bytes.
-MAX_LINE = 1000
+MAX_JSON_LINE = 1000
 MAX_ANSWERS = 2**16
 
 # How long the end of a line may take to come, in seconds.
@@ -57,8 +56,10 @@ def parse_reading(line: bytes) -> dict[str, Any]:
     Raises:
         ValueError: with what is wrong and what would be right, in words for the sender of the line.
     """
-    if len(line) > MAX_LINE:
-        raise ValueError(f"the line is too long; the limit is {MAX_LINE} bytes, and it has to end with \\n")
+    if len(line) > MAX_JSON_LINE:
+        raise ValueError(
+            f"the line is too long; the limit is {MAX_JSON_LINE} bytes, and it has to end with \\n"
+        )
     if isinstance(line, Unended):
         raise ValueError(
             f"{bytes(line[:40])!r} has no end after {MAX_WAIT:g} s; a reading has to end with \\n"
@@ -136,7 +137,7 @@ async def lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
             if not too_long:  # else this is its end
                 yield line
             too_long = False
-        if len(begun) > MAX_LINE and not too_long:
+        if len(begun) > MAX_JSON_LINE and not too_long:
             too_long = True
             yield begun
         if too_long:
@@ -192,7 +193,7 @@ async def listen(
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal senders
         if senders == MAX_SENDERS:
-            answer(writer, {"error": f"there are {MAX_SENDERS} senders already"})
+            send_line(writer, {"error": f"there are {MAX_SENDERS} senders already"})
             writer.close()
             return
         senders += 1
@@ -216,32 +217,21 @@ async def listen(
         server.close()
 
 
-def answer(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
+def send_line(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
     """Send one line of JSON, unless the program has left so many unread that they would fill the memory."""
     if writer.transport.get_write_buffer_size() < MAX_ANSWERS:
         writer.write(json.dumps(message).encode() + b"\n")
 
 
-def seconds(text: str) -> float:
-    """Return the time that an option gives, in seconds: more than 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time; use a number of seconds")
-    return value
-
-
 # The options of test13's own.
 OPTIONS = {
     "--listen-tcp": {
-        "type": port_number,
+        "type": parse_port,
         "metavar": "PORT",
         "help": "take the readings that other programs send to this port, as JSON lines, and simulate none",
     },
     "--silent-after": {
-        "type": seconds,
+        "type": parse_seconds,
         "default": 5.0,
         "metavar": "SECONDS",
         "help": "call a sensor silent when it has said nothing for so long (%(default)g)",
@@ -265,7 +255,7 @@ COLOURS = [
 DASHES = ["solid", "dot", "dash", "dashdot", "longdash"]
 
 
-class Sensor:
+class FloorSensor:
     """What is remembered of a sensor.
 
     Its line is by the time of the readings, whatever the order in which they came: each point is the average

@@ -1,6 +1,6 @@
 """Sensors that send lines of text: a serial port, a program's output, a UDP port.
 
-Each is a sensor as `common.drivers` describes it. The times of its readings are those of their arrival.
+Each is a sensor as `common.drivers.sensor` has it. The times of its readings are those of their arrival.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Any
 
-from common.collector import QUIET, Collector, PassedOver, Sample
-from common.lines import Garbled, Splitter, parse_line
+from common.drivers.collector import GROUP_TIMEOUT, Collector, PassedOver, Sample
+from common.drivers.lines import MalformedReading, Splitter, parse_line
 
 try:
     import serial
@@ -26,7 +26,7 @@ HAS_SERIAL = serial is not None
 # Linux can tell how many datagrams found no room any more (SO_RXQ_OVFL in socket(7)).
 COUNTS_LOST, SO_RXQ_OVFL = sys.platform == "linux", 40
 
-Reading = Sample | PassedOver | Garbled | None
+Reading = Sample | PassedOver | MalformedReading | None
 
 
 class SensorError(Exception):
@@ -78,7 +78,7 @@ class SerialPort:
     def _open(self) -> Any:
         try:
             # A second program that read the same port would take half of the bytes.
-            return serial.Serial(self.device, self.baud, timeout=QUIET, exclusive=True)
+            return serial.Serial(self.device, self.baud, timeout=GROUP_TIMEOUT, exclusive=True)
         except (OSError, ValueError) as error:
             reason = {
                 errno.ENOENT: "there is no such port; is it plugged in?",
@@ -89,9 +89,9 @@ class SerialPort:
             raise SensorError(f"cannot open {self.device}: {reason}") from None
 
 
-def _is_header(line: str | Garbled) -> bool:
-    with suppress(Garbled):
-        return not isinstance(line, Garbled) and parse_line(line).is_header
+def _is_header(line: str | MalformedReading) -> bool:
+    with suppress(MalformedReading):
+        return not isinstance(line, MalformedReading) and parse_line(line).is_header
     return False
 
 
@@ -135,7 +135,7 @@ class Command:
             data = None
             while data != b"":
                 try:
-                    async with asyncio.timeout(QUIET):
+                    async with asyncio.timeout(GROUP_TIMEOUT):
                         data = await output.read(4096)
                 except TimeoutError:
                     for sample in self._collector.pause():
@@ -210,14 +210,14 @@ class UdpPort:
     def readings(self) -> Iterator[Reading]:
         lost = 0
         with self._open() as receiver:
-            receiver.settimeout(QUIET)
+            receiver.settimeout(GROUP_TIMEOUT)
             while True:
                 try:
                     if COUNTS_LOST:
                         data, counts, *_ = receiver.recvmsg(2**16, 64)
                         now_lost = sum(int.from_bytes(count, sys.byteorder) for *_, count in counts)
                         if now_lost > lost:
-                            yield Garbled(f"{now_lost - lost} datagrams came too fast and are lost")
+                            yield MalformedReading(f"{now_lost - lost} datagrams came too fast and are lost")
                             lost = now_lost
                     else:
                         data = receiver.recv(2**16)

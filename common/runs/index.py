@@ -23,7 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from common.rows import MAX_LINE, PLAIN, plain, plain_row
+from common.runs.rows import MAX_ROW, PLAIN, plain, plain_row
 
 ROWS = 32
 LEVELS = 12
@@ -219,9 +219,9 @@ class Index:
             lines.pop()
         else:
             is_plain = False  # the last line of a file, without an end
-        if lines and (longest := max(map(len, lines))) >= MAX_LINE:
+        if lines and (longest := max(map(len, lines))) >= MAX_ROW:
             raise ValueError(
-                f"a row after reading {max(self._seq, 0)} has {longest:,} bytes; {MAX_LINE:,} can be read"
+                f"a row after reading {max(self._seq, 0)} has {longest:,} bytes; {MAX_ROW:,} can be read"
             )
         for line in lines:
             length = len(line) + 1
@@ -447,7 +447,7 @@ def _whole_lines(file: BinaryIO, offset: int, size: int, end: int) -> bytes:
     data = file.read(min(size, end - offset))
     if offset + len(data) < end:
         whole = data.rfind(b"\n") + 1
-        data = data[:whole] or data + file.readline(min(MAX_LINE, end - offset - len(data)))
+        data = data[:whole] or data + file.readline(min(MAX_ROW, end - offset - len(data)))
         if not data.endswith(b"\n") and offset + len(data) < end:
             return b""  # half a line
     return data

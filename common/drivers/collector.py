@@ -5,13 +5,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from common.lines import IS_MOMENT, Garbled, Line, Value, parse_line
-from common.rows import MAX_FIELDS
+from common.drivers.lines import IS_MOMENT, Line, MalformedReading, Value, parse_line
+from common.runs.rows import MAX_FIELDS
 
 # How long names are collected where they come one by one, and how long single values are waited for that
 # belong to one reading, in seconds.
-LEARN = 1.0
-QUIET = 0.02
+LEARNING_TIMEOUT = 1.0
+GROUP_TIMEOUT = 0.02
 # How many names may come in many lines, how many of them late, and how many readings may wait.
 MAX_NAMES, MAX_LATE = 200, 100
 MAX_GROUPS = 1000
@@ -71,7 +71,7 @@ class Collector:
         self._takes_bare = True
         self._has_header = self._given
         self._header: list[Value] = []  # if the line before was one
-        self._unread: list[Garbled] = []  # what looked like headers, and was none
+        self._unread: list[MalformedReading] = []  # what looked like headers, and was none
         # What has been learned so far.
         self._learning_since: float | None = None  # by time.monotonic()
         self._seen: Counter[str] = Counter()  # how often each name has come
@@ -84,13 +84,15 @@ class Collector:
         # What has been put together so far, by the sender's time: (since when, time in ns, values).
         self._groups: dict[float | None, tuple[float, int, dict[str, float]]] = {}
 
-    def take(self, lines: Iterable[str | Garbled]) -> Iterator[Sample | Garbled | PassedOver]:
+    def take(
+        self, lines: Iterable[str | MalformedReading]
+    ) -> Iterator[Sample | MalformedReading | PassedOver]:
         """Yield the readings that lines complete which have arrived together, and what was none."""
         found: list[tuple[str, float, float | None]] = []  # name, number, and the sender's time
         is_whole = False  # whether a line had several values
         for line in lines:
             try:
-                if isinstance(line, Garbled):
+                if isinstance(line, MalformedReading):
                     raise line
                 values = self._named(parse_line(line), line)
                 is_whole |= len({value.name for value in values}) > 1
@@ -99,7 +101,7 @@ class Collector:
                         yield PassedOver(value.name, value.text)
                     else:
                         found.append((value.name, value.number, value.time_ms))
-            except Garbled as garbled:
+            except MalformedReading as garbled:
                 # Words that are followed by more words were no header, unless there are units among them.
                 if not any(column.unit for column in self._header):
                     self._drop_header()
@@ -125,11 +127,13 @@ class Collector:
         ]
         if full:
             yield from self.flush(max(full))
-        if len(self._groups) > MAX_GROUPS or any(since < now - QUIET for since, *_ in self._groups.values()):
+        if len(self._groups) > MAX_GROUPS or any(
+            since < now - GROUP_TIMEOUT for since, *_ in self._groups.values()
+        ):
             yield from self.flush()
 
     def pause(self) -> Iterator[Sample]:
-        """Yield what is waited for no longer; to be called when nothing has arrived for `QUIET` seconds."""
+        """Yield what is waited for no longer; to be called after `GROUP_TIMEOUT` seconds without any."""
         yield from self.flush()
         if self._is_late():
             self._settle_by_majority()
@@ -191,12 +195,12 @@ class Collector:
     def _in_columns(self, line: Line, text: str) -> list[Value]:
         """Return the values in a line without names, named by the columns."""
         if not self._takes_bare:
-            raise Garbled(f"numbers without names, among lines with names: {text[:60]!r}")
+            raise MalformedReading(f"numbers without names, among lines with names: {text[:60]!r}")
         values = line.values
         if line.is_open and len(values) + 1 == len(self._columns):
             values = [*values, Value("", None, is_missing=True)]
         if len(values) != len(self._columns):
-            raise Garbled(f"{len(values)} values in a line where {len(self._columns)} are expected")
+            raise MalformedReading(f"{len(values)} values in a line where {len(self._columns)} are expected")
         self._refuse_label(values, text)
         return [value._replace(name=name) for name, value in zip(self._columns, values, strict=True)]
 
@@ -204,7 +208,7 @@ class Collector:
         """Refuse `temp,21` and `$GPGGA,1,2`: each word can begin lines of a kind of their own."""
         first = values[0]
         if not self._has_header and first.text and not (first.is_missing or IS_MOMENT.fullmatch(first.text)):
-            raise Garbled(
+            raise MalformedReading(
                 f"it begins with a word, and no header and no --fields say what that is: {text[:60]!r}"
             )
 
@@ -212,7 +216,7 @@ class Collector:
         """Forget the line that looked like a header, and count it if no numbers came for it."""
         if self._header and not self._has_header:
             names = ", ".join(value.name for value in self._header)
-            self._unread.append(Garbled(f"names without numbers: {names!r:.60}"))
+            self._unread.append(MalformedReading(f"names without numbers: {names!r:.60}"))
         self._header = []
 
     def _take_header(self, header: list[Value]) -> None:
@@ -226,7 +230,7 @@ class Collector:
                 self._drop_header()
                 self._header = header
         elif not self._given or len(names) != len(self.fields):
-            raise Garbled(f"names that are not those of this run: {', '.join(names)!r:.60}")
+            raise MalformedReading(f"names that are not those of this run: {', '.join(names)!r:.60}")
 
     # Which fields there are
 
@@ -243,7 +247,7 @@ class Collector:
         return True
 
     def _is_late(self) -> bool:
-        return self._learning_since is not None and time.monotonic() > self._learning_since + LEARN
+        return self._learning_since is not None and time.monotonic() > self._learning_since + LEARNING_TIMEOUT
 
     def _learn(self, line: Line, header: list[Value], text: str) -> None:
         if self._learning_since is None:
@@ -255,14 +259,14 @@ class Collector:
             # One line may have as many as a spectrometer; but names without end, one by one, are an attack.
             most = MAX_FIELDS if len(names) > MAX_NAMES else MAX_NAMES
             if len(self._seen.keys() | set(names)) > most:
-                raise Garbled(f"more than {most} fields")
+                raise MalformedReading(f"more than {most} fields")
             self._seen.update(names)
             self._units.update({value.name: value.unit for value in line.values if value.unit})
             self._styles["named"] += 1
             like: object = [(value.name, value.unit) for value in line.values]
         else:
             if len(line.values) > MAX_FIELDS:
-                raise Garbled(f"more than {MAX_FIELDS} fields")
+                raise MalformedReading(f"more than {MAX_FIELDS} fields")
             columns = len(line.values)
             if header and len(header) in (columns, columns + line.is_open):
                 self._settle_columns(header, line.values)

@@ -1,4 +1,4 @@
-"""Writing the log of a run: what common/recording.py reads."""
+"""Writing the log of a run: what common/runs/recording.py reads."""
 
 import asyncio
 import math
@@ -20,15 +20,15 @@ try:
 except ImportError:  # Windows has none
     fcntl = None
 
-from common.index import Index
-from common.recording import (
+from common.runs.index import Index
+from common.runs.recording import (
+    CHUNK_SIZE,
     MAX_FIELDS,
-    MAX_LINE,
-    PIECE,
-    Piece,
+    MAX_ROW,
+    Chunk,
     Recording,
     end_of_rows,
-    first_piece,
+    first_chunk,
     quoted,
     read_header,
     read_info,
@@ -36,9 +36,9 @@ from common.recording import (
 )
 
 # How many bytes of readings may wait for a disk that refuses them, or is slow: 16 MiB, some 400,000 readings.
-MAX_WAITING = 2**24
+MAX_UNWRITTEN = 2**24
 # How long the disk may take for a write before that is an alarm, in seconds.
-PATIENCE = 2.0
+WRITE_TIMEOUT = 2.0
 # How many bytes of the newest readings stay in memory, so that live clients need no disk.
 RECENT = 2**20
 # How long readings are gathered for one write, how soon a disk that has refused something is tried again, and
@@ -72,7 +72,7 @@ class Recorder(Recording):
     itself (`fsync`), so a power cut costs at most the last second.
 
     A disk that refuses readings, or is too slow for them, is no exception but the state `error`. They wait in
-    memory, up to `MAX_WAITING` bytes, and clients get those that are refused all the same. Readings beyond
+    memory, up to `MAX_UNWRITTEN` bytes, and clients get those that are refused all the same. Readings beyond
     that are not logged, which `lost` counts and the numbers of the others show.
 
     Nor is it one that somebody deletes the log, puts another file in its place, or changes its length. That
@@ -197,11 +197,11 @@ class Recorder(Recording):
         self.acquired += 1
         line = f"{self.acquired},{time_ns},{texts}\n".encode()
         with self._lock:
-            if is_lost := self._waiting + len(line) > MAX_WAITING:
+            if is_lost := self._waiting + len(line) > MAX_UNWRITTEN:
                 self.lost += 1
             else:
                 self._waiting += len(line)
-                if not self._queue or len(self._queue[-1][1]) + len(line) > PIECE:
+                if not self._queue or len(self._queue[-1][1]) + len(line) > CHUNK_SIZE:
                     self._queue.append(([self.acquired, 0, 0], bytearray()))
                 numbers, lines = self._queue[-1]
                 numbers[1:] = self.acquired, time_ns
@@ -213,7 +213,7 @@ class Recorder(Recording):
             self.note("lost", f"readings from {self.acquired} on, because the disk does not take them")
             self._alarm(self._problem or f"ERROR: readings are lost; the disk is too slow for {self._place}")
             self._changed()
-        elif since is not None and time.monotonic() - since > PATIENCE:
+        elif since is not None and time.monotonic() - since > WRITE_TIMEOUT:
             self._alarm(self._problem or f"ERROR: the disk is slow; readings wait for {self._place}")
         return self.acquired
 
@@ -239,12 +239,12 @@ class Recorder(Recording):
         while self.head <= have:
             await self._news.wait()
 
-    async def piece(self, have: int) -> Piece:
-        """Return what comes after the reading `have`, about `PIECE` bytes of it."""
+    async def chunk(self, have: int) -> Chunk:
+        """Return what comes after the reading `have`, about `CHUNK_SIZE` bytes of it."""
         if not self._recent or self._recent[0].first > have + 1:
-            piece = await super().piece(have)
-            if piece.text:
-                return piece
+            chunk = await super().chunk(have)
+            if chunk.text:
+                return chunk
         # Most clients are at the end, so that is where to begin.
         missing = []
         for batch in reversed(self._recent):
@@ -252,12 +252,12 @@ class Recorder(Recording):
                 break
             missing.append(batch.lines)
         data = b""
-        while missing and len(data) < PIECE // 2:
+        while missing and len(data) < CHUNK_SIZE // 2:
             data += missing.pop()
         begin = 0
         while begin < len(data) and int(data[begin : data.index(b",", begin)]) <= have:
             begin = data.index(b"\n", begin) + 1
-        return first_piece(data[begin:], have, self.head)
+        return first_chunk(data[begin:], have, self.head)
 
     def check(self) -> None:
         """Do nothing: the thread that writes sees whether the file is still the one that it writes."""
@@ -506,8 +506,8 @@ def header_for(fields: Iterable[str]) -> bytes:
         if name in ("seq", "time_ns") or name.encode(errors="replace").decode() != name:
             raise ValueError(f"a field of a log cannot be called {name[:40]!r}")
     header = f"seq,time_ns,{','.join(map(quoted, names))}\n".encode()
-    if len(header) > MAX_LINE:
-        raise ValueError(f"the names of the fields are {len(header):,} bytes; {MAX_LINE:,} can be read back")
+    if len(header) > MAX_ROW:
+        raise ValueError(f"the names of the fields are {len(header):,} bytes; {MAX_ROW:,} can be read back")
     return header
 
 

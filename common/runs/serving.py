@@ -11,14 +11,14 @@ from urllib.parse import parse_qs
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
-from common.http import answer, download, static_files
-from common.recording import Recording, recordings
+from common.http import download, serve_file, static_files
+from common.runs.recording import Recording, recordings
 
 # What test14 says of them.
 MOST_ROWS, NEWEST, COLUMNS = 100_000, 10_000, 2048
 
 
-class History:
+class Runs:
     """The runs in a folder.
 
     Args:
@@ -72,7 +72,7 @@ class History:
     async def serve_http(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer a plain HTTP request; for `process_request`, with `open_timeout=None`.
 
-        `/runs` is the list of the runs as JSON, as `common.recording.recordings` returns it, each with
+        `/runs` is the list of the runs as JSON, as `common.runs.recording.recordings` returns it, each with
         `live`: whether it is the one that is recorded now. `/log.csv` is the log of that one as a download,
         `/log.csv?run=NAME` that of another one, and with `from` and `to`, in seconds of Unix time, it is the
         part of it between these times. Everything else is the page.
@@ -80,7 +80,7 @@ class History:
         path, _, query_text = request.path.partition("?")
         query = {name: values[-1] for name, values in parse_qs(query_text).items()}
         if path not in ("/runs", "/log.csv") or request.method not in ("GET", "HEAD"):
-            return answer(connection, request, self.files)
+            return serve_file(connection, request, self.files)
         if path == "/runs":
             runs = await asyncio.to_thread(recordings, self.folder)
             for run in runs:
@@ -101,9 +101,9 @@ class History:
         if run is None:
             return connection.respond(404, "no run has begun yet\n")
         try:
-            size, pieces = await asyncio.to_thread(run.export, start, stop)
+            size, chunks = await asyncio.to_thread(run.export, start, stop)
             name = run.name if start is None and stop is None else f"{run.name}-part"
-            return await download(connection, f"{name}.csv", "text/csv; charset=utf-8", size, pieces)
+            return await download(connection, f"{name}.csv", "text/csv; charset=utf-8", size, chunks)
         except OSError as error:
             return connection.respond(404, f"The log cannot be read: {error.strerror}\n")
         finally:
@@ -198,14 +198,14 @@ async def _send_rows(connection: ServerConnection, recording: Recording, have: i
                 extremes, have = await asyncio.to_thread(recording.extremes, have, NEWEST, COLUMNS)
                 if extremes:
                     await connection.send(json.dumps({"extremes": extremes}))
-            piece = await recording.piece(have)
-            if piece.gone:
-                await connection.send(json.dumps({"gone": piece.gone}))
-            if piece.text:
-                waited = (recording.now_ns() - piece.time_ns) / 1e9 / (recording.speed or 1)
-                lines = {"lines": piece.text, "sent": time.time(), "waited": waited}
+            chunk = await recording.chunk(have)
+            if chunk.gone:
+                await connection.send(json.dumps({"gone": chunk.gone}))
+            if chunk.text:
+                waited = (recording.now_ns() - chunk.time_ns) / 1e9 / (recording.speed or 1)
+                lines = {"lines": chunk.text, "sent": time.time(), "waited": waited}
                 await connection.send(json.dumps(lines))
-        have = piece.last
+        have = chunk.last
         if have == recording.head:
             await asyncio.sleep(0.05)
 

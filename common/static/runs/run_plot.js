@@ -1,6 +1,6 @@
 // A plot of a whole run (history.js) to move about in, by mouse, touch and keyboard, while it goes on.
 
-// figure: the element to fill. fields: a Map from each field to its unit. run: the History to show.
+// figure: the element to fill. fields: a Map from each field to its unit. run: the Run to show.
 // onDraw: called after each drawing, which is at most once per animation frame, with what is shown.
 function createHistoryPlot(figure, fields, run, onDraw) {
   const names = [...fields.keys()];

@@ -12,7 +12,7 @@ from contextlib import suppress
 
 # How many fields a log can have, and how long its longest line is, in bytes: some 24 for a value.
 MAX_FIELDS = 2**12
-MAX_LINE = 2**17
+MAX_ROW = 2**17
 # What there is in rows as `Recorder` writes them. Of these alone no number can be made that is another one in
 # Python than in JavaScript.
 PLAIN = b"0123456789.,-+e\n"

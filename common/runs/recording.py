@@ -4,15 +4,14 @@ A run is three files with one name, its start time:
 
 - `NAME.csv`, the log: a header, then a line for each reading: `seq,time_ns,` and a value for each field. A
   value that is missing is empty. What is no number, as in the logs of earlier steps, counts as missing too.
-  Other programs write such files in other ways (`common/rows.py`), which are read, sent and exported as if
-  they had been written here.
+  Other programs write such files in other ways (`common/runs/rows.py`), which are read, sent and exported
+  as if they had been written here.
 - `NAME.json`: `epoch`, `start`, `start_ns`, `fields`, `units`, `rate`, `events`, which are the starts and
   stops, and whatever else happened to the run, each with its `time_ns`, and, until the run ends, `process`.
-- `NAME.index`: where in the log which time is, and extremes of its values (`common/index.py`). It is made
-  from the log alone, and made again if it is deleted.
+- `NAME.index`: where in the log which time is, and extremes of its values (`common/runs/index.py`). It is
+  made from the log alone, and made again if it is deleted.
 
-`Recording` reads a run, `Replay` reads one as if it were being written now, and `common.recorder.Recorder`
-writes one.
+`Recording` reads a run, `Replay` reads one as if it were being written now, and `Recorder` writes one.
 """
 
 import asyncio
@@ -30,11 +29,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from common.index import Index, lines_at
-from common.rows import MAX_FIELDS, MAX_LINE, is_whole, plain, start_of
+from common.runs.index import Index, lines_at
+from common.runs.rows import MAX_FIELDS, MAX_ROW, is_whole, plain, start_of
 
 # How many bytes of a log are read, and sent to a client, at once.
-PIECE = 2**16
+CHUNK_SIZE = 2**16
 # How many values there can be in a message, which decides how many bins those of many fields are.
 MAX_VALUES = 2**16
 # The name of a log that was recorded here. Where its last line has no end, the server was killed while it
@@ -42,7 +41,7 @@ MAX_VALUES = 2**16
 OWN_NAME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{6}", re.ASCII)
 
 
-class Piece(NamedTuple):
+class Chunk(NamedTuple):
     """What comes next in a log: lines without a gap in their numbers, and what is missing before them."""
 
     gone: tuple[int, int] | None
@@ -152,16 +151,16 @@ class Recording:
         if have >= self.head:
             await asyncio.Event().wait()
 
-    async def piece(self, have: int) -> Piece:
-        """Return what comes after the reading `have`: about `PIECE` bytes of it."""
-        return await asyncio.to_thread(self._piece_of_file, have)
+    async def chunk(self, have: int) -> Chunk:
+        """Return what comes after the reading `have`: about `CHUNK_SIZE` bytes of it."""
+        return await asyncio.to_thread(self._chunk_of_file, have)
 
-    def _piece_of_file(self, have: int) -> Piece:
+    def _chunk_of_file(self, have: int) -> Chunk:
         # If somebody has deleted the file, or spoilt it, its readings are gone.
         with suppress(OSError, ValueError):
             self.check()
-            return first_piece(self._read(self._offset(0, have + 1), self.size, PIECE), have, self.head)
-        return first_piece(b"", have, self.head)
+            return first_chunk(self._read(self._offset(0, have + 1), self.size, CHUNK_SIZE), have, self.head)
+        return first_chunk(b"", have, self.head)
 
     def extremes(self, have: int, recent: int, columns: int) -> tuple[dict[str, Any] | None, int]:
         """Return the extremes of what comes after the reading `have`, but for the newest readings.
@@ -251,7 +250,7 @@ class Recording:
             stop_us: the last time; None for the end of the run as it is now.
 
         Returns:
-            How many bytes that are, and the bytes, in pieces.
+            How many bytes that are, and the bytes, in chunks.
 
         Raises:
             OSError: if the log cannot be read; the bytes raise it too.
@@ -267,7 +266,7 @@ class Recording:
             stop = max(start, self._offset(1, stop_us + 1))
         path, is_plain = self.path, self._is_plain
 
-        def pieces() -> Generator[bytes, None, None]:
+        def chunks() -> Generator[bytes, None, None]:
             yield header
             yield from rows()
 
@@ -276,7 +275,7 @@ class Recording:
             if stop == start:
                 return
             with path.open("rb") as file:
-                while offset < stop and (data := lines_at(file, offset, PIECE, stop)):
+                while offset < stop and (data := lines_at(file, offset, CHUNK_SIZE, stop)):
                     offset += len(data)
                     try:
                         yield data if is_plain else plain(data)
@@ -285,7 +284,7 @@ class Recording:
 
         # How long other programs' rows are as they are written here, only reading them tells.
         size = stop - start if is_plain else sum(map(len, rows()))
-        return len(header) + size, pieces()
+        return len(header) + size, chunks()
 
     def close(self) -> None:
         if self.index:
@@ -305,7 +304,7 @@ class Recording:
         with self.path.open("rb") as file:
             file.seek(offset)
             while offset < self.size:
-                line = file.readline(MAX_LINE)
+                line = file.readline(MAX_ROW)
                 try:
                     if line.strip() and start_of(line)[column] // unit >= value:
                         break
@@ -320,7 +319,7 @@ class Recording:
         """Return the number and the time in µs of the reading whose line begins there."""
         with self.path.open("rb") as file:
             file.seek(offset)
-            seq, time_ns = start_of(file.readline(MAX_LINE))
+            seq, time_ns = start_of(file.readline(MAX_ROW))
         return seq, time_ns // 1000
 
     def _rows_before(self, offset: int) -> int:
@@ -332,14 +331,14 @@ class Recording:
 
     def _last_row(self) -> tuple[int, int]:
         with self.path.open("rb") as file:
-            file.seek(max(self.begin, self.size - MAX_LINE))
+            file.seek(max(self.begin, self.size - MAX_ROW))
             lines = file.read(self.size - file.tell()).strip().split(b"\n")
         return start_of(lines[-1]) if lines[-1] else (0, 0)
 
     def _measured_rate(self) -> float:
         """Return how many readings a second there are among the first thousand."""
         with self.path.open("rb") as file:
-            data = lines_at(file, self.begin, PIECE, self.size)
+            data = lines_at(file, self.begin, CHUNK_SIZE, self.size)
         lines = [line for line in data.split(b"\n") if line.strip()]
         times = sorted(start_of(line)[1] for line in lines[:1000])
         steps = sorted(after - before for before, after in itertools.pairwise(times))
@@ -456,7 +455,7 @@ class Replay(Recording):
         """Return of each of the next rows how many bytes it is, its number, and its time."""
         self.check()
         with self.path.open("rb") as file:
-            data = lines_at(file, self.size, PIECE, self._end)
+            data = lines_at(file, self.size, CHUNK_SIZE, self._end)
         rows, length = [], 0
         for line in io.BytesIO(data):  # unlike splitlines(), ends no line at a CR within a cell
             length += len(line)
@@ -486,7 +485,7 @@ def recordings(folder: Path) -> list[dict[str, Any]]:
                 continue
             file.seek(begin)
             first = next(line for line in file if line.strip())
-            file.seek(max(begin, end - MAX_LINE))
+            file.seek(max(begin, end - MAX_ROW))
             last = file.read(end - file.tell()).strip().split(b"\n")[-1]
             readings, stop_ns = start_of(last)
             runs.append(
@@ -509,7 +508,7 @@ def read_header(path: Path) -> tuple[list[str], int]:
         ValueError: if it is not a log.
     """
     with path.open("rb") as file:
-        header = file.readline(MAX_LINE)
+        header = file.readline(MAX_ROW)
     names = names_in(header)
     if names[:2] != ["seq", "time_ns"] or len(names) < 3:
         raise ValueError(f"{path.name} is not a log: it does not begin with seq,time_ns,")
@@ -573,7 +572,7 @@ def write_info(path: Path, info: dict[str, Any]) -> None:
     new.replace(path.with_suffix(".json"))
 
 
-def first_piece(data: bytes, have: int, head: int) -> Piece:
+def first_chunk(data: bytes, have: int, head: int) -> Chunk:
     """Return the lines up to the first gap in their numbers, and what is missing before them.
 
     Args:
@@ -582,7 +581,7 @@ def first_piece(data: bytes, have: int, head: int) -> Piece:
         head: the number of the newest reading, up to which all is gone if there are no lines.
     """
     if not data:
-        return Piece((have + 1, head), "", head, 0)
+        return Chunk((have + 1, head), "", head, 0)
     lines = data.splitlines(keepends=True)
     first, last = (int(line[: line.index(b",")]) for line in (lines[0], lines[-1]))
     if last - first + 1 != len(lines):
@@ -592,7 +591,7 @@ def first_piece(data: bytes, have: int, head: int) -> Piece:
         last = first + length - 1
     time_ns = int(lines[-1].split(b",", 2)[1])
     gone = (have + 1, first - 1) if first > have + 1 else None
-    return Piece(gone, b"".join(lines).decode(errors="replace"), last, time_ns)
+    return Chunk(gone, b"".join(lines).decode(errors="replace"), last, time_ns)
 
 
 def end_of_rows(path: Path, begin: int, columns: int) -> int:
@@ -608,19 +607,19 @@ def end_of_rows(path: Path, begin: int, columns: int) -> int:
     """
     with path.open("rb") as file:
         end = file.seek(0, os.SEEK_END)
-        file.seek(max(begin, end - MAX_LINE))
+        file.seek(max(begin, end - MAX_ROW))
         last = file.read(end - file.tell()).rpartition(b"\n")[2]
         if not OWN_NAME.fullmatch(path.stem) and is_whole(last, columns):
             return end
         was_zeros = b"\0" in last
         while end > begin:
-            start = max(begin, end - 2 * MAX_LINE)
+            start = max(begin, end - 2 * MAX_ROW)
             file.seek(start)
             data = file.read(end - start)
             newline = data.rfind(b"\n")
             while newline >= 0:
                 before = data.rfind(b"\n", 0, newline)
-                if before < 0 and start > begin and end - start < 2 * MAX_LINE:
+                if before < 0 and start > begin and end - start < 2 * MAX_ROW:
                     break  # this row begins before what has been read
                 line = data[before + 1 : newline]
                 if line.strip() and b"\0" not in line and (not was_zeros or is_whole(line, columns)):

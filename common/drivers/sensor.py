@@ -9,8 +9,8 @@ A sensor has
 A generator yields readings: a list with a value for each field, in their order, or a dict with some of them
 by name; `values_of()` says what counts as a value. In place of a value, None means that there is none. In
 place of a reading, None means that there is nothing at the moment (yielded now and then, it lets a blocking
-generator be stopped), and `Garbled` that something came that was no reading. It raises when the sensor fails.
-`readings()` is then called again, so a sensor that has been plugged in again goes on.
+generator be stopped), and `MalformedReading` that something came that was no reading. It raises when the
+sensor fails. `readings()` is then called again, so a sensor that has been plugged in again goes on.
 """
 
 import asyncio
@@ -31,16 +31,16 @@ from pathlib import Path
 from typing import Any, Protocol
 from unicodedata import category
 
-from common.collector import PassedOver
-from common.factory import seconds
-from common.lines import NUMBER, RESERVED, Garbled, parse_fields
+from common.drivers.collector import PassedOver
+from common.drivers.lines import NUMBER, RESERVED, MalformedReading, parse_fields
+from common.drivers.text import HAS_SERIAL, Command, SensorError, SerialPort, UdpPort
+from common.options import parse_seconds
 from common.sensors import SENSORS
-from common.text_sensors import HAS_SERIAL, Command, SensorError, SerialPort, UdpPort
 
-Reading = Sequence[float | None] | Mapping[str, float | None] | PassedOver | Garbled | None
+Reading = Sequence[float | None] | Mapping[str, float | None] | PassedOver | MalformedReading | None
 
 # How long a blocking generator waits at most before it looks whether it is to stop, in seconds.
-PATIENCE = 0.1
+MAX_SLEEP = 0.1
 
 
 class Sensor(Protocol):
@@ -135,8 +135,8 @@ def sensor_of(thing: Any, rate: float, seed: int | None = None) -> Sensor:
         try:
             due = time.monotonic()
             while True:
-                while (pause := due - time.monotonic()) > PATIENCE:
-                    time.sleep(PATIENCE)
+                while (pause := due - time.monotonic()) > MAX_SLEEP:
+                    time.sleep(MAX_SLEEP)
                     yield None
                 time.sleep(max(0, pause))
                 yield made.read()
@@ -182,16 +182,16 @@ def values_of(reading: object, fields: dict[str, str]) -> tuple[list[float | Non
         was passed over, as in `hum: 'ovf' is no number`.
 
     Raises:
-        Garbled: if it is no reading with these fields, or has no value at all.
+        MalformedReading: if it is no reading with these fields, or has no value at all.
     """
-    if isinstance(reading, Garbled):
-        raise Garbled(_one_line(reading))
+    if isinstance(reading, MalformedReading):
+        raise MalformedReading(_one_line(reading))
     try:
         return _values_of(reading, fields)
-    except Garbled:
+    except MalformedReading:
         raise
     except Exception as error:  # whatever somebody's own types may do
-        raise Garbled(f"a reading that cannot be read: {explain(error)}") from None
+        raise MalformedReading(f"a reading that cannot be read: {explain(error)}") from None
 
 
 def _values_of(reading: Any, fields: dict[str, str]) -> tuple[list[float | None], list[str]]:
@@ -201,7 +201,9 @@ def _values_of(reading: Any, fields: dict[str, str]) -> tuple[list[float | None]
         unknown = [name for name in names if name not in fields]
         if names and len(unknown) == len(names):
             there_is = ", ".join(fields)
-            raise Garbled(f"a reading with the field {_shown(unknown[0])}; there is {there_is}"[:200])
+            raise MalformedReading(
+                f"a reading with the field {_shown(unknown[0])}; there is {there_is}"[:200]
+            )
         reading = [reading[name] if name in names else None for name in fields]
     elif len(fields) == 1 and _value(reading) is not None:
         reading = [reading]
@@ -212,9 +214,9 @@ def _values_of(reading: Any, fields: dict[str, str]) -> tuple[list[float | None]
         # What has a length has an end.
         count, cells = len(reading), list(reading)
     except TypeError:
-        raise Garbled(f"a reading that is no list: {_shown(reading)}") from None
+        raise MalformedReading(f"a reading that is no list: {_shown(reading)}") from None
     if count != len(fields):
-        raise Garbled(f"a reading of {count} values where {len(fields)} are expected")
+        raise MalformedReading(f"a reading of {count} values where {len(fields)} are expected")
     values = [_value(cell) for cell in cells]
     passed_over = [
         f"{_printable(name)[:40]}: {_shown(cell)} is no number"
@@ -222,7 +224,9 @@ def _values_of(reading: Any, fields: dict[str, str]) -> tuple[list[float | None]
         if value is None and cell is not None
     ]
     if all(value is None for value in values):
-        raise Garbled(f"a reading without a value{f' ({passed_over[0]})' if passed_over else ''}"[:200])
+        raise MalformedReading(
+            f"a reading without a value{f' ({passed_over[0]})' if passed_over else ''}"[:200]
+        )
     return values, passed_over + [f"{_shown(name)} is no field" for name in unknown]
 
 
@@ -413,7 +417,7 @@ OPTIONS = {
         "without it they are learned",
     },
     "--silent-after": {
-        "type": seconds,
+        "type": parse_seconds,
         "metavar": "SECONDS",
         "help": "call the sensor silent when it has said nothing for so long "
         "(the time of 5 readings, and at least 3 seconds)",

@@ -3,7 +3,7 @@
 //
 // All times are whole microseconds of Unix time, which a number of JavaScript holds exactly.
 
-class History {
+class Run {
   static RING = 2 ** 17; // so many of the latest readings are always there
   static BINS = 4096; // so many bins at most for the whole run
   static FIELDS = 32; // a run with more fields has fewer of both: memory is no matter of how many there are
@@ -18,11 +18,11 @@ class History {
     this.newest = -Infinity;
     // No line is drawn across so much time without a reading. (Without a sample rate, what is usual decides.)
     this.gap = Math.max(this.rate ? 3 / this.rate : 0, 0.2) * 1e6;
-    const share = History.FIELDS / Math.max(History.FIELDS, this.fields.length);
-    this.ringSize = Math.ceil(share * History.RING);
+    const share = Run.FIELDS / Math.max(Run.FIELDS, this.fields.length);
+    this.ringSize = Math.ceil(share * Run.RING);
     // Room for a quarter more, so that the older ones are moved out of the way only now and then.
     this.ring = new Rows(this.fields.length, Math.ceil(1.25 * this.ringSize));
-    this.overview = new Bins(this.fields.length, 1, Math.ceil(share * History.BINS));
+    this.overview = new Bins(this.fields.length, 1, Math.ceil(share * Run.BINS));
     this.detail = null; // the server's latest answer to a view: { from, to, rows } or { from, to, bins }
   }
 

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Container
 from typing import Any
 
-from common.collector import Sample
+from common.drivers.collector import Sample
 
 # Of so many of the latest lines it is known whether they could be read.
 LATEST = 100

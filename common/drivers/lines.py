@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from common.rows import MAX_FIELDS
+from common.runs.rows import MAX_FIELDS
 
 # How long a line may be, in bytes.
-MAX_LINE = 2**16
+MAX_SENSOR_LINE = 2**16
 # Of a stream that has not ended any line yet, so many bytes or seconds are enough to say so.
 ENDLESS_BYTES, ENDLESS_SECONDS = 4096, 5.0
 
@@ -102,7 +102,7 @@ UNITS |= set(OTHERS.split())
 PART = re.compile(r"(?:[*°º]?[^\W\d_]{1,8}|%(?:RH)?|[‰°º])(?:\^?-?\d|[²³⁻¹]{1,2})?")
 
 
-class Garbled(ValueError):
+class MalformedReading(ValueError):
     """Input that is no reading; its text says what is wrong, in words for people."""
 
 
@@ -169,21 +169,21 @@ def parse_line(text: str) -> Line:
         What it says; no values for an empty line, and for one that is passed over.
 
     Raises:
-        Garbled: if the line is none of these, or has no number, or could mean more than one thing.
+        MalformedReading: if the line is none of these, or has no number, or could mean more than one thing.
     """
-    if len(text) > MAX_LINE:
-        raise Garbled(f"a line of more than {MAX_LINE} bytes")
+    if len(text) > MAX_SENSOR_LINE:
+        raise MalformedReading(f"a line of more than {MAX_SENSOR_LINE} bytes")
     text = COLOUR.sub("", text).replace("\xa0", " ").replace("\u2212", "-").strip("\ufeff \t\r\n")
     if not text:
         return Line([])
     if not text.replace("\t", " ").isprintable():
-        raise Garbled(f"not text: {text[:60]!r}")
+        raise MalformedReading(f"not text: {text[:60]!r}")
     if text.startswith(("{", "[")) and (line := _parse_json(text)):
         return line
     if (topic := TOPIC.match(text)) and (line := _parse_payload(topic[1], text[topic.end() :])):
         return line
     if len(text.split()) + sum(map(text.count, ",;|:=")) > 4 * MAX_FIELDS:
-        raise Garbled(f"more than {MAX_FIELDS} fields in {text[:60]!r}")
+        raise MalformedReading(f"more than {MAX_FIELDS} fields in {text[:60]!r}")
     telegram = text.removeprefix(">")
     if telegram != text and re.match(r"\d*:", telegram):
         return Line([])  # a message for Teleplot's console
@@ -191,7 +191,7 @@ def parse_line(text: str) -> Line:
     if telegram.startswith("3D|") or (":" in telegram and flags & {"t", "xy"}):
         return Line([])
     if HEX.search(telegram):
-        raise Garbled(f"a hexadecimal number in {text[:60]!r}")
+        raise MalformedReading(f"a hexadecimal number in {text[:60]!r}")
     logged = _without_stamp(telegram)
     values = _parse_labelled(logged, text)
     if values is not None:
@@ -204,8 +204,8 @@ def parse_line(text: str) -> Line:
     return line
 
 
-def _not_a_reading(text: str) -> Garbled:
-    return Garbled(f"not a reading: {text[:60]!r}")
+def _not_a_reading(text: str) -> MalformedReading:
+    return MalformedReading(f"not a reading: {text[:60]!r}")
 
 
 def _split_flags(text: str) -> tuple[str, set[str]]:
@@ -358,7 +358,7 @@ def _parse_labelled(text: str, whole: str) -> list[Value] | None:
             count = len(found)
             start = place + used
     if len(set(names)) < len(names):
-        raise Garbled(f"a name comes twice in {whole[:60]!r}")
+        raise MalformedReading(f"a name comes twice in {whole[:60]!r}")
     return _named(values, whole)
 
 
@@ -455,7 +455,9 @@ def _refuse_decimal_comma(pieces: list[str], index: int, whole: str) -> None:
     went_on = pieces[max(0, at - 3) : at - 2] == [","] and _is_whole(before)
     is_list = goes_on or (went_on and _last_word(pieces[at - 4]).isdigit())
     if not is_list or re.match(r"\d{3}(?!\d)", piece):
-        raise Garbled(f"a comma in a number? Use a point, or a blank after the comma: {whole[:60]!r}")
+        raise MalformedReading(
+            f"a comma in a number? Use a point, or a blank after the comma: {whole[:60]!r}"
+        )
 
 
 def _last_word(piece: str) -> str:
@@ -530,10 +532,10 @@ def _parse_bare(text: str, whole: str) -> Line:
             raise _not_a_reading(whole)  # a number in a sentence
         is_dump = len(cells) > 1 and all(re.fullmatch(r"[\dA-Fa-f]{2,}", cell) for cell in cells)
         if is_dump and not all(cell.isdigit() for cell in cells):
-            raise Garbled(f"hexadecimal numbers in {whole[:60]!r}")
+            raise MalformedReading(f"hexadecimal numbers in {whole[:60]!r}")
     for value in values:
         if value.number is None and _has_two_numbers(value.text):
-            raise Garbled(f"more than one number in a place, or a comma in a number: {whole[:60]!r}")
+            raise MalformedReading(f"more than one number in a place, or a comma in a number: {whole[:60]!r}")
     if (
         separator == ","
         and len(values) > 1
@@ -582,7 +584,7 @@ def _header(text: str, cells: list[str], separator: str, whole: str) -> Line:
             raise _not_a_reading(whole)  # `TVOC 12 ppb,eCO2 400 ppm`
         columns.append(Value(_name(name, whole), None, unit))
     if len({column.name for column in columns}) < len(columns):
-        raise Garbled(f"a name comes twice in {whole[:60]!r}")
+        raise MalformedReading(f"a name comes twice in {whole[:60]!r}")
     return Line(columns, is_header=True)
 
 
@@ -601,7 +603,7 @@ def _parse_json(text: str, path: str = "") -> Line | None:
             line = Line([_leaf("", item) for item in message])
         else:
             line = Line(_flattened(path, message), has_names=True)
-    except Garbled:
+    except MalformedReading:
         raise
     except (ValueError, RecursionError):
         return None
@@ -623,7 +625,7 @@ def _parse_payload(topic: str, payload: str) -> Line | None:
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        raise Garbled("a name comes twice in a JSON object")
+        raise MalformedReading("a name comes twice in a JSON object")
     return members
 
 
@@ -639,7 +641,7 @@ def _flattened(path: str, item: Any) -> list[Value]:
         named = _with_unit(Value(name, None))
         try:
             named = named._replace(name=_name(named.name, ""))
-        except Garbled:
+        except MalformedReading:
             values.append(Value(name[:80], None, "", "not a name"))
         else:
             leaf = _leaf(named.name, member)
@@ -688,8 +690,8 @@ class Splitter:
         self._has_ended = False  # whether any line has come to an end
         self._is_told = False
 
-    def feed(self, data: bytes) -> Iterator[str | Garbled]:
-        """Yield the lines that `data` completes, without their ends; `Garbled` for what cannot be one."""
+    def feed(self, data: bytes) -> Iterator[str | MalformedReading]:
+        """Yield the lines that `data` completes, without their ends, and what cannot be one."""
         if not self._begun:
             self._since = time.monotonic()
         *complete, self._begun = (self._begun + data.replace(b"\r", b"\n")).split(b"\n")
@@ -701,13 +703,13 @@ class Splitter:
         if complete:
             self._since = time.monotonic()
             self._has_ended, self._is_told = True, False
-        if len(self._begun) > MAX_LINE:
+        if len(self._begun) > MAX_SENSOR_LINE:
             if not self._too_long:
                 yield self._decode(self._begun)
             self._begun = b""
             self._too_long = True
 
-    def overdue(self) -> Garbled | None:
+    def overdue(self) -> MalformedReading | None:
         """Return, once, what to say of a stream that does not end its lines; to be asked now and then."""
         size = len(self._begun)
         is_late = size > 0 and time.monotonic() - self._since > ENDLESS_SECONDS
@@ -715,14 +717,14 @@ class Splitter:
             return None
         self._is_told = True
         start = self._decode(self._begun[:40])
-        return Garbled(
+        return MalformedReading(
             f"{size} bytes without a line's end; every reading has to end with one: {str(start)!r}"
         )
 
     @staticmethod
-    def _decode(line: bytes) -> str | Garbled:
-        if len(line) > MAX_LINE:
-            return Garbled(f"a line of more than {MAX_LINE} bytes")
+    def _decode(line: bytes) -> str | MalformedReading:
+        if len(line) > MAX_SENSOR_LINE:
+            return MalformedReading(f"a line of more than {MAX_SENSOR_LINE} bytes")
         try:
             return line.decode()
         except UnicodeDecodeError:
@@ -730,4 +732,4 @@ class Splitter:
             text = line.decode("latin-1")
             if text.replace("\t", " ").replace("\xa0", " ").isprintable():
                 return text
-            return Garbled(f"not text: {line[:60]!r}")
+            return MalformedReading(f"not text: {line[:60]!r}")

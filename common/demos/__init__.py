@@ -1,0 +1,1 @@
+"""What two of the programs show: a stock market and a factory floor."""

@@ -1,0 +1,1 @@
+"""A real sensor: its driver, and the text that it sends."""

@@ -1,0 +1,1 @@
+"""The runs of an acquisition: recorded safely, read anywhere, served to pages."""
