@@ -23,13 +23,13 @@ check-python: .venv/installed-test
 	$(BIN)/mypy
 
 # Node runs the pages' side of it. A reader without one, or with an old one, can do without; CI cannot.
-ifeq ($(shell command -v npm > /dev/null && node -p 'parseInt(process.versions.node) >= 20'),true)
+ifeq ($(shell command -v npm > /dev/null && node -p 'process.versions.node.localeCompare("20.19", "en", {numeric: true}) >= 0'),true)
 check-javascript: tests/check/node_modules/installed
 	tests/check/node_modules/.bin/eslint --config tests/check/eslint.config.mjs common/static test*/client.html
 	tests/check/node_modules/.bin/tsc --project tests/check
 else
 check-javascript:
-	@echo "The JavaScript is not checked: that takes Node 20 or newer, and npm"
+	@echo "The JavaScript is not checked: that takes Node 20.19 or newer, and npm"
 	@test -z "$$CI"
 endif
 
