@@ -1,5 +1,6 @@
 # make dashboard   installs what is needed and starts the finished dashboard (test9)
-# make test        installs what the tests need, a browser included, and runs them all
+# make check       looks through the code without running it, in seconds
+# make test        does the same, installs what the tests need, a browser included, and runs them all
 # make soak        the proof of test14, for as long as one likes: make soak SECONDS=3600
 # make bench       measures the speed, with the rivals in the same run
 # make screenshots takes the README's pictures afresh
@@ -9,16 +10,35 @@ PYTHON ?= python3
 SECONDS := 60
 BIN := .venv/bin
 
-.PHONY: dashboard test soak bench screenshots site clean
+.PHONY: dashboard check check-python check-javascript test test-all soak bench screenshots site clean
 
 dashboard: .venv/installed
 	cd test9 && ../$(BIN)/python server.py
 
-test: .venv/installed-test
-	$(BIN)/python -m tests.browser
+check: check-python check-javascript
+
+check-python: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Node runs the pages' side of it. A reader without one, or with an old one, can do without; CI cannot.
+ifeq ($(shell command -v npm > /dev/null && node -p 'process.versions.node.localeCompare("20.19", "en", {numeric: true}) >= 0'),true)
+check-javascript: tests/check/node_modules/installed
+	tests/check/node_modules/.bin/eslint --config tests/check/eslint.config.mjs common/static test*/client.html
+	tests/check/node_modules/.bin/tsc --project tests/check
+else
+check-javascript:
+	@echo "The JavaScript is not checked: that takes Node 20.19 or newer, and npm"
+	@test -z "$$CI"
+endif
+
+test: check .venv/installed-test
+	$(BIN)/python -m tests.browser
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+# What CI runs on Linux, as root.
+test-all: test
 
 soak: .venv/installed-test
 	$(BIN)/python -m tests.browser
@@ -36,7 +56,7 @@ site: .venv/installed-test
 	$(BIN)/python -m tests.site
 
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv tests/check/node_modules build *.egg-info .pytest_cache .ruff_cache .mypy_cache
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -49,4 +69,8 @@ clean:
 
 .venv/installed-bench: .venv/installed-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[bench]"
+	touch $@
+
+tests/check/node_modules/installed: tests/check/package.json
+	npm install --prefix tests/check --no-audit --no-fund --loglevel=error
 	touch $@

@@ -43,11 +43,11 @@ class CarefulConnection(ServerConnection):
     answers = 0  # of the bytes that wait for the client, at most so many are the library's answers
     timer: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         # How much is taken in at a time, in bytes. All else waits meanwhile, and asyncio's 256 KiB hold pings
-        # for half a second.
-        transport.max_size = 2**12
+        # for half a second. The attribute is asyncio's own, and no interface has it.
+        self.transport.max_size = 2**12  # type: ignore[attr-defined]
 
     def data_received(self, data: bytes) -> None:
         before = self.transport.get_write_buffer_size()
@@ -80,7 +80,8 @@ class CarefulConnection(ServerConnection):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self.timer.cancel()
+        if self.timer:
+            self.timer.cancel()
 
     def _look_again(self, size: int) -> None:
         self.timer = self.loop.call_later(SEND_TIMEOUT, self._look, size)

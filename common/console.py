@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, TextIO
+from typing import BinaryIO, TextIO
 
 # How much text may wait for the console, in characters, and how long the end of a program waits for it, in
 # seconds.
@@ -35,10 +35,12 @@ class Console(io.TextIOBase):
         stream: the one that this one stands for.
     """
 
+    encoding = "utf-8"
     errors = "replace"
 
     def __init__(self, write_out: Callable[[str], None], stream: TextIO | None = None) -> None:
         self.stream = stream
+        self.encoding = getattr(stream, "encoding", None) or "utf-8"
         self._write_out = write_out
         # Re-entrant, because a signal may come while this thread has it, and what the signal calls may print.
         self._changed = threading.Condition(threading.RLock())
@@ -105,15 +107,11 @@ class Console(io.TextIOBase):
         return self.stream is not None and self.stream.isatty()
 
     def fileno(self) -> int:
-        return self.stream.fileno()
+        return self.stream.fileno() if self.stream is not None else super().fileno()
 
     @property
-    def encoding(self) -> str:
-        return getattr(self.stream, "encoding", None) or "utf-8"
-
-    @property
-    def buffer(self) -> Any:
-        return self.stream.buffer
+    def buffer(self) -> BinaryIO | None:
+        return self.stream.buffer if self.stream is not None else None
 
 
 def free_from_console() -> None:
@@ -164,7 +162,7 @@ def _wait_for_room() -> None:
 
 def _is_terminal(stream: TextIO | None) -> bool:
     with suppress(ValueError):  # somebody has closed it
-        return hasattr(stream, "buffer") and stream.isatty()
+        return stream is not None and hasattr(stream, "buffer") and stream.isatty()
     return False
 
 

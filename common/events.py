@@ -239,7 +239,13 @@ class EventServer:
         """
         self._add_job(partial(_attempt, "the background", _bind(func, args, kwargs)))
 
-    def _add(self, key: tuple[str, str | None], func: Callback | None, args: tuple, kwargs: dict) -> Callback:
+    def _add(
+        self,
+        key: tuple[str, str | None],
+        func: Callback | None,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Callback:
         if func is None:
             return lambda func: self._add(key, func, args, kwargs)
         self._callbacks.setdefault(key, []).append(_bind(func, args, kwargs))
@@ -334,14 +340,19 @@ class EventServer:
         """
         if (loop := self._loop) is not None:
             stop = self._stop
+
+            def end() -> None:
+                if not stop.done():
+                    stop.set_result(None)
+
             with suppress(RuntimeError):  # the loop has just been closed
-                loop.call_soon_threadsafe(lambda: stop.done() or stop.set_result(None))
+                loop.call_soon_threadsafe(end)
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(2 * CLOSE_TIMEOUT)
             atexit.unregister(self._close_at_exit)
 
     def _close_at_exit(self) -> None:
-        if not self._thread.is_alive():
+        if self._thread is None or not self._thread.is_alive():
             return  # as in a process that this one has forked
         with suppress(KeyboardInterrupt):  # Ctrl-C, pressed once more, ends the waiting
             self.close()
@@ -469,7 +480,7 @@ class EventServer:
             say(text)
 
 
-def _bind(func: Callback, args: tuple, kwargs: dict) -> Callable[..., Any]:
+def _bind(func: Callback, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[..., Any]:
     """Return the function with its further arguments given, and its own name kept for messages."""
 
     def bound(*event: Event) -> Any:
@@ -498,7 +509,8 @@ async def _attempt(about: str, callback: Callable[..., Any], *event: Event) -> s
         if inspect.isawaitable(result):
             await result
     except (Exception, SystemExit, KeyboardInterrupt, asyncio.CancelledError) as error:
-        if isinstance(error, asyncio.CancelledError) and asyncio.current_task().cancelling():
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
             raise  # it is the server that stops
         what = _printable(f"the handler of {about} failed: {last_line(error)}"[:500])
         # The traceback begins in this module, which called the callback.
@@ -597,7 +609,7 @@ def _sendable_members(members: dict[Any, Any]) -> dict[str, Any]:
     return result
 
 
-def _sendable_items(items: list | tuple) -> list | tuple:
+def _sendable_items(items: list[Any] | tuple[Any, ...]) -> list[Any] | tuple[Any, ...]:
     kinds = set(map(type, items))
     # Long lists of plain numbers are common, and looked through faster like this.
     if kinds == {float} and all(map(math.isfinite, items)):

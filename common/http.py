@@ -54,9 +54,9 @@ class HttpConnection(CarefulConnection):
     is_websocket = True
     is_half_closed = False  # whether the client has said that it sends no more
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self.patience = self.loop.call_later(REQUEST_TIMEOUT, transport.abort)
+        self.patience = self.loop.call_later(REQUEST_TIMEOUT, self.transport.abort)
 
     async def handshake(self, *how: Any) -> None:
         try:
@@ -78,7 +78,7 @@ class HttpConnection(CarefulConnection):
     def respond(self, status: int | HTTPStatus, text: str) -> Response:
         response = super().respond(status, text)
         # What answers HEAD has the length of the text, and not the text itself (RFC 9110, section 9.3.2).
-        if self.request.method == "HEAD":
+        if self.request is not None and self.request.method == "HEAD":
             response.body = b""
         return response
 
@@ -102,7 +102,8 @@ class HttpConnection(CarefulConnection):
         else:
             self.loop.call_later(0.5, self._watch, left, since)
 
-    def eof_received(self) -> bool | None:
+    # asyncio asks for True or False, and the library's own method says that it returns nothing.
+    def eof_received(self) -> bool | None:  # type: ignore[override]
         # To say so while the response is on its way is no goodbye; the library takes it for one.
         if not self.is_websocket and self.response is None:
             self.is_half_closed = True
@@ -165,6 +166,7 @@ def client_address(connection: ServerConnection, proxies: Iterable[IPv4Network |
         connection: the client's connection.
         proxies: where the proxies are that can be trusted.
     """
+    assert connection.request is not None  # it has come, or nobody would ask for its address
     address = str(connection.remote_address[0])
     hops = ",".join(connection.request.headers.get_all("X-Forwarded-For")).split(",")
     while hops and any(ip_address(address) in network for network in proxies):
@@ -283,7 +285,8 @@ async def download(
     Returns:
         What `process_request` has to return; the response itself has been sent.
     """
-    transport = connection.transport
+    transport, request = connection.transport, connection.request
+    assert request is not None  # it is what is answered here
     head = (
         f"HTTP/1.1 200 OK\r\nDate: {formatdate(usegmt=True)}\r\n"
         f"Content-Type: {content_type}\r\nContent-Length: {size}\r\n"
@@ -292,7 +295,7 @@ async def download(
     )
     transport.write(head.encode())
     try:
-        if connection.request.method != "HEAD":
+        if request.method != "HEAD":
             while not transport.is_closing() and (chunk := await asyncio.to_thread(next, chunks, b"")):
                 transport.write(chunk)
                 await connection.drain()

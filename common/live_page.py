@@ -27,7 +27,7 @@ import threading
 import time
 import webbrowser
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -196,8 +196,8 @@ class LivePage:
         Raises:
             ValueError: the total is less than 0, or no number.
         """
-        if total is None:
-            # It may have no length, or say so only when asked, or too large a one.
+        if total is None and isinstance(items, Sized):
+            # It may say only when asked that it has no length, or have too large a one.
             with suppress(TypeError, OverflowError):
                 total = len(items)
         track = _Track(id, _whole(total))
@@ -382,7 +382,8 @@ class _Track:
 
     def progress(self, *, ended: bool = False) -> "_Progress":
         """Return the count, the total (None: nobody knows), and both in words with the rate and the time."""
-        now, count, total = time.monotonic(), self.count, self.total
+        now, count = time.monotonic(), self.count
+        total: float | None = self.total
         if total is not None and count > total:
             total = None  # there are more than was said
         took = now - self.started
@@ -446,7 +447,8 @@ def _whole(total: float | None) -> int | None:
 def _note_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     global _raised
     _raised = error
-    _hook(kind, error, trace)
+    if _hook is not None:
+        _hook(kind, error, trace)
 
 
 def _watch_uncaught() -> None:

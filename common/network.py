@@ -47,7 +47,8 @@ def _address_of_default_route() -> str | None:
             probe.connect(("198.51.100.1", 9))  # an address kept for documentation, RFC 5737
         except OSError:
             return None
-        return probe.getsockname()[0]
+        address: str = probe.getsockname()[0]
+        return address
 
 
 def page_address(host: str | None, port: int) -> str:

@@ -675,7 +675,7 @@ class TestOpenSensor:
             open_sensor("cpu", 20, fields="x")
 
     def test_without_pyserial(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(drivers, "serial", None)
+        monkeypatch.setattr(drivers, "HAS_SERIAL", False)
         with pytest.raises(ValueError, match=r'type: pip install -e "\.\[serial\]"'):
             open_sensor("serial:/dev/ttyUSB0", 20)
 

@@ -76,8 +76,9 @@ def in_javascript(path: str) -> Iterator[Found]:
     assert "new RegExp" not in text, f"{path}: a pattern has to be a literal"
     strings = r"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'"
     comments = r"//[^\n]*|/\*.*?\*/"
-    # A slash is the beginning of a pattern where no value stands before it that could be divided.
-    begins = r"(?:(?<=[(,=:!&|?;\[])\s*|(?<=return ))/"
+    # A slash is the beginning of a pattern where no value stands before it that could be divided. With a star
+    # behind it, it is that of a comment.
+    begins = r"(?:(?<=[(,=:!&|?;\[])\s*|(?<=return ))/(?!\*)"
     inside = r"(?P<text>(?:\\.|\[(?:\\.|[^\]\\])*\]|[^/\\\n\[])+)/(?P<flags>[a-z]*)"
     token = re.compile(f"{comments}|{strings}|{begins}{inside}", flags=re.S)
     for match in token.finditer(text):

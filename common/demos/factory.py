@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import datetime
 from itertools import pairwise
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeGuard
 
 from common.network import Address
 from common.options import parse_port, parse_seconds
@@ -97,7 +97,7 @@ def parse_reading(line: bytes) -> dict[str, Any]:
     return {"sensor_id": sensor_id, "timestamp": timestamp, "temperature": temperature}
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

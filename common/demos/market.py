@@ -103,7 +103,7 @@ class _Trade(NamedTuple):
     """A row of a recording: its line, its time in seconds, how that is written, the symbol, and the price."""
 
     line: int
-    time: float | Decimal
+    time: Decimal
     form: str
     symbol: str
     price: Decimal
@@ -138,10 +138,10 @@ def _parse(line: int, row: list[str]) -> _Trade:
     return _Trade(line, *_parse_time(time), sys.intern(symbol), price)
 
 
-def _parse_time(text: str) -> tuple[float | Decimal, str]:
+def _parse_time(text: str) -> tuple[Decimal, str]:
     """Return a time in seconds, and how it is written: times written in other ways cannot be compared."""
     if match := CLOCK.fullmatch(text):
-        hours, minutes, seconds = int(match[1]), int(match[2]), float(match[3] or 0)
+        hours, minutes, seconds = int(match[1]), int(match[2]), Decimal(match[3] or 0)
         if hours < 24 and minutes < 60 and seconds < 61:
             return 3600 * hours + 60 * minutes + seconds, "a clock"
     elif NUMBER.fullmatch(text):
@@ -156,8 +156,8 @@ def _parse_time(text: str) -> tuple[float | Decimal, str]:
             since = moment.replace(tzinfo=None) - datetime(1970, 1, 1) - (moment.utcoffset() or timedelta())
             # A datetime drops what is less than a microsecond, and exchanges stamp nanoseconds.
             rest = FINER.search(text)
-            seconds = Decimal(since // MICROSECOND).scaleb(-6) + Decimal(f"0.000000{rest[1] if rest else 0}")
-            return seconds, "a date" if moment.tzinfo is None else "a date with a zone"
+            exact = Decimal(since // MICROSECOND).scaleb(-6) + Decimal(f"0.000000{rest[1] if rest else 0}")
+            return exact, "a date" if moment.tzinfo is None else "a date with a zone"
     raise _BadRow(f"{text[:40]!r} is not a time; use 09:30:00, 2026-01-05 or 2026-01-05T09:30:00")
 
 
@@ -213,7 +213,8 @@ def _decimals(prices: list[Decimal]) -> int:
     A price with more than 14 significant digits or decimals is what a computer made of one, as
     254.5292510986328: of those, 6 significant digits are shown, of the smallest 3, and cents at least.
     """
-    meant, made = [], []
+    meant: list[Decimal] = []
+    made: list[Decimal] = []
     for price in prices:
         _, digits, exponent = price.normalize().as_tuple()
         (meant if len(digits) <= MEANT and int(exponent) >= -MOST_DECIMALS else made).append(price)

@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from common.drivers.lines import IS_MOMENT, MAX_FIELDS, Line, MalformedReading, Value, parse_line
+from common.drivers.lines import IS_MOMENT, Line, MalformedReading, Value, parse_line
+from common.runs.rows import MAX_FIELDS
 
 # How long names are collected where they come one by one, and how long single values are waited for that
 # belong to one reading, in seconds.
@@ -87,7 +88,7 @@ class Collector:
         self, lines: Iterable[str | MalformedReading]
     ) -> Iterator[Sample | MalformedReading | PassedOver]:
         """Yield the readings that lines complete which have arrived together, and what was none."""
-        found: list[Value] = []
+        found: list[tuple[str, float, float | None]] = []  # name, number, and the sender's time
         is_whole = False  # whether a line had several values
         for line in lines:
             try:
@@ -99,7 +100,7 @@ class Collector:
                     if value.number is None:
                         yield PassedOver(value.name, value.text)
                     else:
-                        found.append(value)
+                        found.append((value.name, value.number, value.time_ms))
             except MalformedReading as garbled:
                 # Words that are followed by more words were no header, unless there are units among them.
                 if not any(column.unit for column in self._header):
@@ -108,18 +109,22 @@ class Collector:
             yield from self._unread
             self._unread = []
         now, arrived_ns = time.monotonic(), time.time_ns()
-        newest = max((value.time_ms for value in found if value.time_ms is not None), default=None)
-        for name, number, *_, time_ms in found:
+        newest = max((time_ms for *_, time_ms in found if time_ms is not None), default=None)
+        for name, number, time_ms in found:
             if time_ms is None:
                 time_ms = newest  # what arrives together with times of the sender's own
             if name in self._groups.get(time_ms, (0, 0, {}))[2]:
                 yield from self.flush()
-            age_ns = round((newest - time_ms) * 1e6) if newest is not None else 0
+            age_ns = round((newest - time_ms) * 1e6) if newest is not None and time_ms is not None else 0
             self._groups.setdefault(time_ms, (now, arrived_ns - age_ns, {}))[2][name] = number
         is_whole |= len(found) > 1
         if None in self._groups and (is_whole or len(self._groups[None][2]) == len(self.fields)):
             yield from self.flush()
-        full = [key for key, (*_, group) in self._groups.items() if len(group) == len(self.fields)]
+        full = [
+            time_ms
+            for time_ms, (*_, group) in self._groups.items()
+            if time_ms is not None and len(group) == len(self.fields)
+        ]
         if full:
             yield from self.flush(max(full))
         if len(self._groups) > MAX_GROUPS or any(

@@ -31,12 +31,13 @@ from pathlib import Path
 from typing import Any, Protocol
 from unicodedata import category
 
+from common.drivers.collector import PassedOver
 from common.drivers.lines import NUMBER, RESERVED, MalformedReading, parse_fields
-from common.drivers.text import Command, SensorError, SerialPort, UdpPort, serial
+from common.drivers.text import HAS_SERIAL, Command, SensorError, SerialPort, UdpPort
 from common.options import parse_seconds
 from common.sensors import SENSORS
 
-Reading = Sequence[float | None] | Mapping[str, float | None] | MalformedReading | None
+Reading = Sequence[float | None] | Mapping[str, float | None] | PassedOver | MalformedReading | None
 
 # How long a blocking generator waits at most before it looks whether it is to stop, in seconds.
 MAX_SLEEP = 0.1
@@ -45,8 +46,11 @@ MAX_SLEEP = 0.1
 class Sensor(Protocol):
     """What the beginning of this file describes."""
 
-    fields: dict[str, str]
-    rate: float | None
+    @property
+    def fields(self) -> dict[str, str]: ...
+
+    @property
+    def rate(self) -> float | None: ...
 
     def readings(self) -> Iterator[Reading] | AsyncIterator[Reading]: ...
 
@@ -65,7 +69,10 @@ class GeneratorSensor:
     """
 
     def __init__(
-        self, fields: dict[str, str], rate: float | None, readings: Callable[[], Iterator | AsyncIterator]
+        self,
+        fields: dict[str, str],
+        rate: float | None,
+        readings: Callable[[], Iterator[Reading] | AsyncIterator[Reading]],
     ) -> None:
         if not fields or not isinstance(fields, dict):
             raise ValueError("a sensor needs fields, a dict from each name to its unit")
@@ -112,13 +119,14 @@ def sensor_of(thing: Any, rate: float, seed: int | None = None) -> Sensor:
         ValueError: if it is none of these.
     """
     if hasattr(thing, "fields") and hasattr(thing, "readings"):
-        return thing
+        known: Sensor = thing
+        return known
     if not isinstance(getattr(thing, "fields", None), dict) or not callable(getattr(thing, "read", None)):
         raise ValueError(f"{thing!r:.80} is not a sensor: it needs fields and read(), or @sensor")
     rate = getattr(thing, "rate", None) or rate
 
     def make() -> Any:
-        if not inspect.isclass(thing):
+        if not isinstance(thing, type):
             return thing
         return thing(rate, seed) if inspect.signature(thing).parameters else thing()
 
@@ -186,7 +194,7 @@ def values_of(reading: object, fields: dict[str, str]) -> tuple[list[float | Non
         raise MalformedReading(f"a reading that cannot be read: {explain(error)}") from None
 
 
-def _values_of(reading: object, fields: dict[str, str]) -> tuple[list[float | None], list[str]]:
+def _values_of(reading: Any, fields: dict[str, str]) -> tuple[list[float | None], list[str]]:
     unknown = []
     if isinstance(reading, Mapping) or hasattr(reading, "keys"):
         names = dict.fromkeys(reading.keys())
@@ -321,7 +329,7 @@ def open_sensor(
         device, comma, baud = rest.partition(",")
         if not device or (comma and not (baud.isascii() and baud.isdigit() and int(baud) > 0)):
             raise ValueError(f"{spec!r} is not a serial port; try serial:/dev/ttyUSB0,115200 or serial:COM3")
-        if serial is None:
+        if not HAS_SERIAL:
             raise ValueError(
                 "A serial port needs pyserial. In the root of the repository, type: "
                 'pip install -e ".[serial]"'
@@ -374,6 +382,8 @@ def _defined_in(path: Path) -> Any:
     path = path.resolve()
     sys.path.insert(0, str(path.parent))
     spec = importlib.util.spec_from_file_location("own_sensor", path)
+    assert spec is not None  # because the file's name ends in .py, which there is a loader for
+    assert spec.loader is not None
     module = sys.modules["own_sensor"] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)

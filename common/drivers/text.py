@@ -21,6 +21,7 @@ try:
     import serial
 except ModuleNotFoundError:
     serial = None
+HAS_SERIAL = serial is not None
 
 # Linux can tell how many datagrams found no room any more (SO_RXQ_OVFL in socket(7)).
 COUNTS_LOST, SO_RXQ_OVFL = sys.platform == "linux", 40
@@ -41,7 +42,7 @@ class SerialPort:
         fields: from names to units, or None to learn them.
     """
 
-    rate = None
+    rate: float | None = None
 
     def __init__(self, device: str, baud: int, fields: dict[str, str] | None = None) -> None:
         self.device, self.baud = device, baud
@@ -84,7 +85,7 @@ class SerialPort:
                 errno.EACCES: "permission denied; the README says who may use a serial port",
                 errno.EBUSY: "another program has opened it",
                 errno.EWOULDBLOCK: "another program has opened it",
-            }.get(getattr(error, "errno", None), str(error))
+            }.get(getattr(error, "errno", 0), str(error))
             raise SensorError(f"cannot open {self.device}: {reason}") from None
 
 
@@ -102,7 +103,7 @@ class Command:
         fields: from names to units, or None to learn them.
     """
 
-    rate = None
+    rate: float | None = None
 
     def __init__(self, arguments: list[str], fields: dict[str, str] | None = None) -> None:
         self.arguments = arguments
@@ -113,7 +114,6 @@ class Command:
         return self._collector.fields
 
     async def readings(self) -> AsyncIterator[Reading]:
-        windows = sys.platform == "win32"
         process = await asyncio.create_subprocess_exec(
             *self.arguments,
             stdin=subprocess.DEVNULL,
@@ -122,10 +122,13 @@ class Command:
             # Python programs print each line at once, and in UTF-8.
             env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
             # Ctrl-C is for this server, which then ends the program, with all that it has started itself.
-            start_new_session=not windows,
-            creationflags=subprocess.CREATE_NEW_PROCESS_GROUP if windows else 0,
+            start_new_session=sys.platform != "win32",
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
-        errors = asyncio.create_task(_last_line(process.stderr))
+        output, complaints = process.stdout, process.stderr
+        assert output is not None  # because both are pipes
+        assert complaints is not None
+        errors = asyncio.create_task(_last_line(complaints))
         splitter = Splitter()
         self._collector.reset()
         try:
@@ -133,10 +136,10 @@ class Command:
             while data != b"":
                 try:
                     async with asyncio.timeout(GROUP_TIMEOUT):
-                        data = await process.stdout.read(4096)
+                        data = await output.read(4096)
                 except TimeoutError:
-                    for reading in self._collector.pause():
-                        yield reading
+                    for sample in self._collector.pause():
+                        yield sample
                     if endless := splitter.overdue():
                         yield endless
                     continue
@@ -147,8 +150,8 @@ class Command:
                 if endless := splitter.overdue():
                     yield endless
                 await asyncio.sleep(0)  # a program that prints a flood must not keep the loop from others
-            for reading in self._collector.flush():
-                yield reading
+            for sample in self._collector.flush():
+                yield sample
         finally:
             await _end(process)
             last_words = ""
@@ -156,9 +159,10 @@ class Command:
             # session of its own, and keep it open all the same.
             with suppress(TimeoutError):
                 async with asyncio.timeout(0.5):
-                    await _last_line(process.stdout)
+                    await _last_line(output)
                     last_words = await errors
-            process._transport.close()  # which has no public name; it closes both outputs in any case
+            # It has no public name, and closes both outputs in any case.
+            process._transport.close()  # type: ignore[attr-defined]
         ended = f"the command ended with exit status {process.returncode}"
         raise SensorError(f"{ended}: {last_words}" if last_words else ended)
 
@@ -193,7 +197,7 @@ class UdpPort:
         fields: from names to units, or None to learn them.
     """
 
-    rate = None
+    rate: float | None = None
 
     def __init__(self, host: str | None, port: int, fields: dict[str, str] | None = None) -> None:
         self.host, self.port = host, port

@@ -28,6 +28,12 @@ class EventSocket {
     return `${location.protocol === "https:" ? "wss" : "ws"}://${host}/`;
   }
 
+  /** @type {WebSocket} */
+  socket;
+
+  /** @type {() => void} what is called when nothing is heard for too long */
+  silent;
+
   constructor(url = EventSocket.defaultUrl()) {
     this.url = url;
     this.host = new URL(url).host;
@@ -46,8 +52,12 @@ class EventSocket {
     this.listeners.get(name).push(func);
   }
 
-  // Send an event. Returns whether it was sent; if not, an "error" event says why. What JSON would change or
-  // leave out without a word, such as NaN or a Map, is not sent.
+  /**
+   * Send an event. Returns whether it was sent; if not, an "error" event says why. What JSON would change or
+   * leave out without a word, such as NaN or a Map, is not sent.
+   * @param {string} name
+   * @param {any} data
+   */
   send(name, data = null) {
     let message = "";
     let problem = "";

@@ -23,7 +23,7 @@
       const number = /^[\s\d.eE+-]+$/.test(value) || typeof value === "boolean" ? Number(value) : NaN;
       if (!Number.isFinite(number)) return `takes a number, and not ${quote(text)}`;
       element.value = number;
-      if (element.value !== number) return `goes from ${element.min ?? 0} to ${element.max}, and not to ${quote(text)}`;
+      if (element.value !== number) return `goes from ${"min" in element ? element.min : 0} to ${element.max}, and not to ${quote(text)}`;
     } else if (element.type === "checkbox" || element.type === "radio") {
       if (typeof value === "string") return `takes True or False, and not ${quote(text)}`;
       element.checked = Boolean(value);
@@ -110,7 +110,8 @@
     ready();
   } else {
     const script = document.createElement("script");
-    script.src = new URL("events.js", document.currentScript.src);
+    const { src } = /** @type {HTMLScriptElement} */ (document.currentScript);
+    script.src = new URL("events.js", src).href;
     script.onload = ready;
     document.head.append(script);
   }

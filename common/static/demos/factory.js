@@ -5,7 +5,7 @@ function loadPlotly(socket, loaded) {
   if (window.Plotly || document.getElementById("plotly")) return;
   const script = document.createElement("script");
   script.id = "plotly";
-  script.src = new URL("/plotly.min.js", socket.url.replace(/^ws/, "http"));
+  script.src = new URL("/plotly.min.js", socket.url.replace(/^ws/, "http")).href;
   script.onload = loaded;
   script.onerror = () => {
     script.remove();

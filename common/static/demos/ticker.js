@@ -91,7 +91,7 @@ function keep(name, value) {
 
 function kept(name) {
   try {
-    return JSON.parse(localStorage.getItem(name));
+    return JSON.parse(localStorage.getItem(name) ?? "null");
   } catch {
     return null;
   }
