@@ -1,7 +1,7 @@
 """The log of a run: what test5 shows in full."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -23,14 +23,16 @@ class Log:
     Args:
         folder: where the file goes; made if it does not exist.
         fields: the names of the sensor's fields.
+        tell: called with what has changed, in words for the reader, whenever `error` does.
 
     Attributes:
         error: what is wrong with the log, in words for the reader, or None.
     """
 
-    def __init__(self, folder: Path, fields: Iterable[str]) -> None:
+    def __init__(self, folder: Path, fields: Iterable[str], tell: Callable[[str], None]) -> None:
         self.folder = folder
         self.fields = fields
+        self.tell = tell
         self.file: BinaryIO | None = None
         self.error: str | None = None
         self.unwritten = bytearray()
@@ -65,8 +67,9 @@ class Log:
             problem = f"ERROR: cannot write the log in {self.folder.name}: {error.strerror}"
         problem = problem or self.loss
         if problem != self.error:
-            print(problem or "OK: the log is written again")
             self.error = problem
+            print(problem or "OK: the log is written again")
+            self.tell(problem or "OK: the log is written again")
 
     def _look_after(self) -> None:
         # Whoever deletes, replaces or cuts the file takes it away. The log goes on in a new one.

@@ -34,9 +34,14 @@ clients = {"/control": set(), "/data": set()}
 class Log:
     """One new CSV file for this run. What write() is given is with the operating system when it returns."""
 
-    def __init__(self, folder, fields):
-        self.folder, self.fields, self.file, self.error = folder, fields, None, None
-        self.unwritten, self.loss = bytearray(), None
+    def __init__(self, folder, fields, tell):
+        self.folder = folder
+        self.fields = fields
+        self.tell = tell  # whom to tell when the error changes
+        self.file = None
+        self.error = None
+        self.unwritten = bytearray()
+        self.loss = None
 
     def write(self, seq, time_ns, values):
         # While the disk refuses, rows wait here for it, but not without limit: memory is no disk.
@@ -60,8 +65,9 @@ class Log:
             problem = f"ERROR: cannot write the log in {self.folder.name}: {error.strerror}"
         problem = problem or self.loss
         if problem != self.error:
-            print(problem or "OK: the log is written again")
             self.error = problem
+            print(problem or "OK: the log is written again")
+            self.tell(problem or "OK: the log is written again")
 
     def look_after(self):
         # Whoever deletes, replaces or cuts the file takes it away. The log goes on in a new one.
@@ -95,6 +101,9 @@ class Log:
             self.file.close()
 
 
+log = Log(Path(__file__).parent / "logs", sensor.fields, lambda text: send_to_all("/control", text))
+
+
 async def acquire():
     """Read the sensor while the acquisition runs. The only task that does, however many clients there are."""
     loop = asyncio.get_running_loop()
@@ -104,10 +113,7 @@ async def acquire():
             await running.wait()
             due = loop.time()
         time_ns, values = time.time_ns(), sensor.read()
-        error_before = log.error
         log.write(seq, time_ns, values)
-        if log.error != error_before:
-            send_to_all("/control", log.error or "OK: the log is written again")
         if (seq - 1) % SEND_EVERY == 0:
             send_to_all("/data", f"{values[0]}")
         # Sleeping until the next is due, not for a fixed time, keeps the sample rate whatever the rest took.
@@ -184,5 +190,5 @@ async def main():
 
 
 if __name__ == "__main__":
-    with Log(Path(__file__).parent / "logs", sensor.fields) as log:
+    with log:
         run(main(), options)

@@ -25,14 +25,12 @@ sensor = SENSORS[options.sensor](options.rate, options.seed)
 ((name, unit),) = sensor.fields.items()
 running = asyncio.Event()
 clients = {"/control": set(), "/data": set()}
+log = Log(Path(__file__).parent / "logs", sensor.fields, lambda text: send_to_all(clients["/control"], text))
 
 
 async def acquire():
     async for seq, time_ns, values in readings(sensor, options.rate, running):
-        error_before = log.error
         log.write(seq, time_ns, values)
-        if log.error != error_before:
-            send_to_all(clients["/control"], log.error or "OK: the log is written again")
         if (seq - 1) % SEND_EVERY == 0:
             send_to_all(clients["/data"], f"{values[0]}")
 
@@ -100,5 +98,5 @@ async def main():
 
 
 if __name__ == "__main__":
-    with Log(Path(__file__).parent / "logs", sensor.fields) as log:
+    with log:
         run(main(), options)

@@ -26,14 +26,12 @@ options = parse_options(__doc__, sensors=["accelerometer", "cpu"], rate=20)
 sensor = SENSORS[options.sensor](options.rate, options.seed)
 running = asyncio.Event()
 clients = {"/control": set(), "/data": set()}
+log = Log(Path(__file__).parent / "logs", sensor.fields, lambda _: send_to_all(clients["/control"], state()))
 
 
 async def acquire():
     async for seq, time_ns, values in readings(sensor, options.rate, running):
-        error_before = log.error
         log.write(seq, time_ns, values)
-        if log.error != error_before:
-            send_to_all(clients["/control"], state())
         if (seq - 1) % SEND_EVERY == 0:
             # A message is text, and JSON is text for a dict: {"time": 1767225600.25, "x": 0.12, …}
             reading = {"time": time_ns / 1e9, **dict(zip(sensor.fields, values, strict=True))}
@@ -101,5 +99,5 @@ async def main():
 
 
 if __name__ == "__main__":
-    with Log(Path(__file__).parent / "logs", sensor.fields) as log:
+    with log:
         run(main(), options)

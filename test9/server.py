@@ -30,9 +30,10 @@ options = parse_options(__doc__, sensors=["accelerometer", "cpu"], rate=20)
 sensor = SENSORS[options.sensor](options.rate, options.seed)
 running = asyncio.Event()
 clients = {"/control": set(), "/data": set()}
+HERE = Path(__file__).parent
+log = Log(HERE / "logs", sensor.fields, lambda _: send_to_all(clients["/control"], state()))
 
 # Whatever is not in this table cannot be fetched, so no path leads out of these folders.
-HERE = Path(__file__).parent
 SHARED = ["style.css", "page.js", "plot.js", "vendor/uPlot.iife.min.js", "vendor/uPlot.min.css", "icon.svg"]
 FILES = {f"/common/static/{name}": HERE.parent / "common" / "static" / name for name in SHARED}
 FILES["/"] = FILES["/dashboard"] = HERE / "client.html"
@@ -70,10 +71,7 @@ def serve_file(connection, request):
 
 async def acquire():
     async for seq, time_ns, values in readings(sensor, options.rate, running):
-        error_before = log.error
         log.write(seq, time_ns, values)
-        if log.error != error_before:
-            send_to_all(clients["/control"], state())
         if (seq - 1) % SEND_EVERY == 0:
             # A message is text, and JSON is text for a dict: {"time": 1767225600.25, "x": 0.12, …}
             reading = {"time": time_ns / 1e9, **dict(zip(sensor.fields, values, strict=True))}
@@ -133,6 +131,7 @@ async def send_heartbeat():
 
 
 async def main():
+    # An HttpConnection answers requests with a body, too, on which the library's own would hang up.
     server = await serve(
         handler,
         options.host,
@@ -151,5 +150,5 @@ async def main():
 
 
 if __name__ == "__main__":
-    with Log(HERE / "logs", sensor.fields) as log:
+    with log:
         run(main(), options)

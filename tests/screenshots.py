@@ -8,7 +8,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser import LAUNCH_ARGS, find_browser
-from tests.promises import count_of
+from tests.page import count_of
 from tests.steps import STEPS
 from tests.support import Server, Step, wait_until
 

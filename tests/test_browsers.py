@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.conftest import Pages
 from tests.copies import Copy
-from tests.promises import wait_for_readings
+from tests.page import wait_for_readings
 from tests.readme import README
 from tests.steps import STEPS
 from tests.support import PORT, ROOT, Server, Step

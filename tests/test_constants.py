@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import Pages
 from tests.copies import Copy
-from tests.promises import wait_for_drawing
+from tests.page import wait_for_drawing
 from tests.support import read_log
 
 

@@ -17,7 +17,8 @@ from playwright.sync_api import Browser, Playwright, expect
 
 from tests.browser import LAUNCH_ARGS
 from tests.conftest import Pages, can_isolate
-from tests.promises import GAPS, ROWS, count_of, stop, wait_for_readings
+from tests.page import GAPS, ROWS, count_of, wait_for_readings
+from tests.promises import stop
 from tests.steps import PART_I, PART_II, PART_III
 from tests.support import PORT, ROOT, Server, Step, gaps_in, rows_of, wait_until
 

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.conftest import Pages
 from tests.copies import Copy
-from tests.promises import wait_for_drawing, wait_for_readings
+from tests.page import wait_for_drawing, wait_for_readings
 
 # Keeps what each plot writes on its canvas, since it was last cleared: the text, and where it is.
 REMEMBER_TEXTS = """

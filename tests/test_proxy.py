@@ -25,7 +25,7 @@ from websockets.asyncio.server import serve
 
 from tests.conftest import Pages
 from tests.copies import Copy
-from tests.promises import wait_for_readings
+from tests.page import wait_for_readings
 from tests.readme import SECTIONS, fences
 from tests.support import PORT, ROOT, Server, Step, free_port, run, wait_until
 

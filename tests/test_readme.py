@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.conftest import Pages
-from tests.promises import wait_for_readings
+from tests.page import wait_for_readings
 from tests.readme import HEADINGS, OF_STEP, README, SECTIONS, fences, part_of, plain, troubles
 from tests.steps import LISTED, STEPS, anchor
 from tests.support import PORT, ROOT, Server, Step, wait_until

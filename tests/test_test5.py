@@ -3,6 +3,7 @@
 from playwright.sync_api import Page, expect
 
 from tests.conftest import Pages
+from tests.page import count_of, wait_for_readings
 from tests.promises import (
     Acquisition,
     Commands,
@@ -13,8 +14,6 @@ from tests.promises import (
     Roles,
     Shared,
     Stalled,
-    count_of,
-    wait_for_readings,
 )
 from tests.support import Server
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from playwright.sync_api import expect
 
 from tests.conftest import Pages
+from tests.page import DRAWN_IN_SECONDS, wait_for_readings
 from tests.promises import (
-    DRAWN,
     Acquisition,
     Buttons,
     Commands,
@@ -21,7 +21,6 @@ from tests.promises import (
     SeveralFields,
     Shared,
     request,
-    wait_for_readings,
 )
 from tests.support import PORT, ROOT, Server
 
@@ -119,7 +118,7 @@ class TestStep9(
             expect(page.get_by_role("status")).to_have_text(re.compile("Disconnected: .* Trying again…"))
             expect(page.get_by_role("button", name="Start")).to_be_disabled()
             expect(page.get_by_role("button", name="Stop")).to_be_disabled()
-        before = first.evaluate(DRAWN)
+        before = first.evaluate(DRAWN_IN_SECONDS)
         start_server("--rate", "200")
         for page in (first, second):
             expect(page.get_by_role("status")).to_have_text("Connected to localhost")

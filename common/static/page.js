@@ -59,6 +59,7 @@ try {
 
 // What stands at the axes of all plots from here on. Labels of time: as many digits as the distance between them
 // asks for, and the date where it changes.
+/** @type {Intl.DateTimeFormatOptions} */
 const CLOCK_PARTS = { hour: "2-digit", minute: "2-digit", second: "2-digit" };
 const CLOCK = new Intl.DateTimeFormat("en-GB", CLOCK_PARTS);
 const PRECISE_CLOCK = new Intl.DateTimeFormat("en-GB", { ...CLOCK_PARTS, fractionalSecondDigits: 3 });

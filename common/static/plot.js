@@ -120,7 +120,7 @@ function createLegend(list, fields, plot) {
     }
     button.onclick = () => {
       const visible = button.getAttribute("aria-pressed") === "false";
-      button.setAttribute("aria-pressed", visible);
+      button.setAttribute("aria-pressed", String(visible));
       plot.show(index, visible);
     };
     const item = document.createElement("li");

@@ -79,7 +79,7 @@ async def bare_asyncio() -> None:
 async def test9() -> None:
     """All of test9's `main()` with its own options; only the readings come at the pace of the benchmark."""
     server = load(ROOT / "test9" / "server.py", "--host", "127.0.0.1", "--port", str(free_port()))
-    server.log = Log(Path(sys.argv[2]), server.sensor.fields)
+    server.log = Log(Path(sys.argv[2]), server.sensor.fields, tell=lambda text: None)
 
     async def readings(*_: object) -> AsyncIterator[tuple[int, int, list[float]]]:
         seq = 0

@@ -11,13 +11,13 @@ const STATIC = "common/static";
 // uses: names of the scripts that have to be loaded before.
 // offers: what it defines at its top for pages and for other scripts; all else there is its own.
 // brings: what is there besides, once it has run.
-// late: what it needs only when a page calls for it, so a page need not load that.
+// late: what it needs only when it is called for; the page, or a script after it, defines that.
 const SCRIPTS = {
   "vendor/uPlot.iife.min.js": { brings: ["uPlot"] },
   "page.js": {
     offers: [
       ...["addressBox", "serverAddress", "setStatus", "explainClose", "explainRefusal", "showConnection"],
-      ...["CLOCK", "DATE", "TIME_AXIS", "VALUE_AXIS", "valueRange"],
+      ...["CLOCK", "DATE", "TIME_AXIS", "VALUE_AXIS", "valueRange", "pageServer", "setText", "grouped", "handOver"],
     ],
     late: ["uPlot"],
   },
@@ -36,11 +36,23 @@ const SCRIPTS = {
   "runs/run.js": { uses: ["Rows", "Bins", "countIn", "parseLine", "parseRows", "parseBins"], offers: ["Run"] },
   "runs/run_plot.js": {
     uses: ["uPlot", "TIME_AXIS", "VALUE_AXIS", "valueRange", "CLOCK", "DATE"],
-    offers: ["createHistoryPlot"],
+    offers: ["createRunPlot"],
   },
   "runs/run_page.js": {
-    uses: ["EventSocket"],
-    offers: ["SERVER", "handOver", "setText", "grouped", "duration", "showButtons", "logAddress", "nameOf", "listRuns"],
+    uses: ["pageServer", "setText", "grouped", "handOver"],
+    offers: ["duration", "showButtons", "logAddress", "nameOf", "listRuns"],
+  },
+  "runs/connection.js": {
+    uses: ["pageServer", "setStatus", "setText", "explainClose"],
+    offers: ["find", "connect", "control", "readings"],
+    late: ["run", "due", "shows", "receive", "refused"],
+  },
+  "runs/dashboard.js": {
+    uses: [
+      ...["setText", "grouped", "handOver", "createLegend", "Run", "createRunPlot", "find", "connect", "control", "readings"],
+      ...["duration", "showButtons", "logAddress", "nameOf", "listRuns"],
+    ],
+    offers: ["run", "due", "shows", "receive", "refused"],
   },
 };
 
@@ -88,17 +100,19 @@ function settingsOfScript(script) {
 // The settings for the script in a page.
 function settingsOfPage(page) {
   const there = [];
+  const wanted = [];
   for (const [, script] of read(page).matchAll(/<script src="\.\.\/common\/static\/(.+?)">/g)) {
-    const { uses, offers, brings } = known(script);
+    const { uses, offers, brings, late } = known(script);
     const missing = uses.filter((name) => !there.includes(name));
     if (missing.length > 0) throw new Error(`${page} loads ${script} without what it needs before it: ${missing}`);
     there.push(...offers, ...brings);
+    wanted.push(...late);
   }
   return {
     files: [page],
     processor: inline,
     languageOptions: { sourceType: "script", globals: globalsOf([...BROWSER, ...there]) },
-    rules: RULES,
+    rules: { ...RULES, "no-unused-vars": ["error", { varsIgnorePattern: `^(${wanted.join("|")})$` }] },
   };
 }
 

@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
 from tests.conftest import Pages
-from tests.promises import count_of
+from tests.page import count_of
 from tests.support import ROOT, Server, Step
 
 

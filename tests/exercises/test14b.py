@@ -11,7 +11,8 @@ from pathlib import Path
 from playwright.sync_api import Page
 
 from tests.exercises import Look, exercise
-from tests.promises import hear, wait_for_drawing
+from tests.page import wait_for_drawing
+from tests.promises import hear
 from tests.support import Server
 
 # Whether a colour of a style sheet, or of a pixel, is red.

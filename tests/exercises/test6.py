@@ -1,7 +1,7 @@
 """The exercises of test6. To see how far you are: pytest tests/exercises/test6.py"""
 
 from tests.exercises import Look, exercise
-from tests.promises import wait_for_drawing
+from tests.page import wait_for_drawing
 
 # For the page: what is drawn, line by line, and in which colours; and each latest reading that was drawn,
 # with the colour that its line then had. All colours are written as a canvas writes them.

@@ -6,7 +6,7 @@ from playwright.sync_api import Page
 from websockets.sync.client import ClientConnection
 
 from tests.exercises import Look, exercise
-from tests.promises import count_of, wait_for_drawing
+from tests.page import count_of, wait_for_drawing
 
 
 def told(control: ClientConnection) -> list[str]:

@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from tests.conftest import Pages
 from tests.copies import Copy
-from tests.promises import count_of, wait_for_drawing, wait_for_readings
+from tests.page import count_of, wait_for_drawing, wait_for_readings
 from tests.readme import Trouble
 from tests.support import Server
 from tests.troubleshooting import trouble

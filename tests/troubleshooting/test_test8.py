@@ -5,7 +5,7 @@ from playwright.sync_api import Page, expect
 
 from tests.conftest import Pages
 from tests.copies import Copy
-from tests.promises import GAPS, wait_for_readings
+from tests.page import GAPS, wait_for_readings
 from tests.readme import Trouble
 from tests.troubleshooting import trouble
 

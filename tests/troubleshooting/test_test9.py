@@ -12,7 +12,7 @@ from playwright.sync_api import Error, expect
 from common.http import REQUEST_TIMEOUT
 from tests.conftest import Pages
 from tests.copies import Copy
-from tests.promises import GAPS, count_of, wait_for_readings
+from tests.page import GAPS, count_of, wait_for_readings
 from tests.readme import SECTIONS, Trouble, fences
 from tests.support import PORT, Server, free_port
 from tests.troubleshooting import trouble

@@ -23,9 +23,9 @@ function connect() {
   const name = find("run").value;
   if (name) setText(find("notice"), "Opening the run…");
   readings = new WebSocket(`${server}data${name && `?run=${encodeURIComponent(name)}`}`);
-  control.onopen = readings.onopen = opened;
-  control.onclose = (event) => closed("control", event);
-  readings.onclose = (event) => closed("data", event);
+  control.onopen = readings.onopen = socketOpened;
+  control.onclose = (event) => socketClosed("control", event);
+  readings.onclose = (event) => socketClosed("data", event);
   control.onmessage = (event) => {
     // As long as readings are missing, what is heard on this socket is no reason to go on waiting.
     if (readings.readyState === WebSocket.OPEN && run.have >= due) heard = Date.now();
@@ -59,13 +59,13 @@ document.addEventListener("visibilitychange", hurry);
 window.addEventListener("online", hurry);
 
 // The page is connected when both sockets are; one is no use without the other, so when one goes, both go.
-function opened() {
+function socketOpened() {
   if (control.readyState !== WebSocket.OPEN || readings.readyState !== WebSocket.OPEN) return;
   wasOpen = true;
   setStatus("open", `Connected to ${host.replace(/:5678$/, "")}`);
 }
 
-function closed(which, event) {
+function socketClosed(which, event) {
   if (which === "data" && event.code === 1008) refused(event.reason);
   lost(`${which} socket: ${explainClose(event, wasOpen, host)}`);
 }

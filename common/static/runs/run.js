@@ -9,8 +9,15 @@ class Run {
   static FIELDS = 32; // a run with more fields has fewer of both: memory is no matter of how many there are
 
   // hello: the server's first message, which describes the run.
-  constructor(hello = { epoch: null, run: "", live: true, fields: [], units: [], rate: 1, speed: null }) {
-    Object.assign(this, hello);
+  constructor(hello = { epoch: null, run: "", live: true, head: 0, fields: [], units: [], rate: 1, speed: null }) {
+    this.epoch = hello.epoch;
+    this.run = hello.run;
+    this.live = hello.live;
+    this.head = hello.head; // the number of its newest reading then
+    this.fields = hello.fields;
+    this.units = hello.units;
+    this.rate = hello.rate;
+    this.speed = hello.speed;
     this.have = 0; // up to this reading all are accounted for: received, or said to be gone
     this.received = 0;
     this.gone = 0;
