@@ -52,6 +52,9 @@ BREAKS = """() => {
   return breaks;
 }"""
 
+# How many gaps the first line has.
+GAPS = f"() => ({BREAKS})().length"
+
 # What part of the run is shown, in µs.
 VIEW = "() => plot.view()"
 
