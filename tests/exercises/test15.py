@@ -14,7 +14,7 @@ OTHER_PORT = 5679
 
 @exercise(
     "take() has each reading before it goes to the log: keep there what the sensor has said last. "
-    "handle_command() makes that the zero, and notes an event as it does for START."
+    "`dashboard.commands` has a function for each command, which returns the reply."
 )
 def test_1_zero(look: Look) -> None:
     port = free_port()
