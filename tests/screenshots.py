@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parent / "screenshots"
 DESKTOP = {"viewport": {"width": 1000, "height": 625}}
 TALL = {"viewport": {"width": 1000, "height": 780}}
 SIZES = {"test10": (1000, 400), "test11": (1000, 440), "test12": (1000, 620), "test13": (1100, 940)}
-SIZES |= {"test14b": (1150, 760), "test15": (1150, 820)}
+SIZES |= {"test14": (1150, 700), "test14b": (1150, 760), "test15": (1150, 820)}
 LOW = {"viewport": {"width": 1000, "height": 400}}
 PHONE = {"viewport": {"width": 390, "height": 780}, "device_scale_factor": 2, "color_scheme": "dark"}
 
@@ -97,7 +97,7 @@ def main() -> None:
                     width, height = SIZES[name]
                     options = {"viewport": {"width": width, "height": height}}
                     picture_of_program(browser, step, name, options)
-                    if name == "test14b":
+                    if name in ("test14", "test14b"):
                         picture_of_program(browser, step, f"{name}-phone", PHONE)
                 print(f"tests/screenshots/{name}.png", flush=True)
                 continue

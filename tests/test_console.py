@@ -185,7 +185,7 @@ class Slow:
 def test_what_does_not_fit_is_left_out_in_whole_lines_and_that_is_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("common.console.MAX_WAITING", LIMIT)
+    monkeypatch.setattr("common.console.MAX_UNPRINTED", LIMIT)
     slow = Slow()
     console = Console(slow)
     begun = time.monotonic()
@@ -208,7 +208,7 @@ def test_what_does_not_fit_is_left_out_in_whole_lines_and_that_is_said(
 
 
 def test_one_line_without_an_end_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("common.console.MAX_WAITING", LIMIT)
+    monkeypatch.setattr("common.console.MAX_UNPRINTED", LIMIT)
     slow = Slow()
     console = Console(slow)
     for _ in range(5 * LIMIT):

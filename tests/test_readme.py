@@ -218,7 +218,7 @@ def texts_in(path: Path) -> Iterator[str]:
 def test_lines_of_the_terminal_are_true(step: str) -> None:
     patterns = {
         text
-        for path in (ROOT / step / "server.py", *(ROOT / "common").glob("*.py"))
+        for path in (ROOT / step / "server.py", *(ROOT / "common").rglob("*.py"))
         for text in texts_in(path)
     }
     for block in fences(OF_STEP[step], "text"):
@@ -306,7 +306,7 @@ class TestOwnSensor:
 
 
 def test_pandas_reads_a_log_as_the_section_of_test14_says(tmp_path: Path) -> None:
-    code = next(block for block in fences(OF_STEP["test14b"], "text") if "import pandas" in block)
+    code = next(block for block in fences(OF_STEP["test14"], "text") if "import pandas" in block)
     log = tmp_path / re.search(r'"(logs/.*?)"', code)[1]
     log.parent.mkdir()
     log.write_text("seq,time_ns,x\n1,1767225600250000000,0.5\n2,1767225600500000000,\n", encoding="utf-8")

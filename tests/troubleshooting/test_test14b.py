@@ -1,21 +1,15 @@
 """What can go wrong in test14b."""
 
-import errno
 import json
-import os
 import re
-import sys
 from collections.abc import Callable
-from datetime import date
-from fractions import Fraction
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.conftest import Pages
 from tests.copies import Copy
-from tests.promises import hear, say
-from tests.readme import Trouble, part_of
+from tests.promises import hear
+from tests.readme import Trouble
 from tests.support import Server, Step, read_log
 from tests.troubleshooting import trouble
 
@@ -92,36 +86,6 @@ class TestTroubles:
         choose(4100)
         assert page.locator("#notice").inner_text() == ""
 
-    @trouble("`ERROR: cannot write the log in logs")
-    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can limit the files of a running process")
-    def test_full_disk(self, start_server: Callable[..., Server], step: Step, entry: Trouble) -> None:
-        import resource
-
-        server = start_server("--rate", "100")
-        no_limit = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-        with step.connect("control") as control, step.connect("data") as data:
-            say(data, epoch=json.loads(data.recv(timeout=30))["epoch"], have=0)
-            step.ask(control, "START")
-            server.wait_for("Logging to")
-            size = server.log.stat().st_size
-            resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (size + 20, no_limit[1]))
-            while not (error := hear(control, "log_error")["log_error"]):
-                pass
-            # The limit fills a disk for this program alone; the system has another word for that.
-            full, here = os.strerror(errno.ENOSPC), os.strerror(errno.EFBIG)
-            entry.seen_in(error, **{full: here})
-            server.wait_for(error)
-            # Readings go on, and wait in memory.
-            logged = hear(control, "logged")["logged"]
-            while int(hear(data, "lines")["lines"].splitlines()[-1].split(",")[0]) <= logged + 5:
-                pass
-            resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, no_limit)
-            server.wait_for("OK: the log is written again")
-            counts = hear(control, "logged")
-        server.stop()
-        assert counts["lost"] == 0
-        assert len(read_log(server.log)) > logged + 5
-
     @trouble("`Cannot replay notes.csv:")
     def test_replay_of_what_is_no_log(self, copy: Copy, entry: Trouble) -> None:
         copy.write("notes.csv", "what,when\nlunch,12:30\n")
@@ -146,26 +110,6 @@ class TestTroubles:
         for _ in range(8):
             page.keyboard.press("+")
         expect(resolution).to_have_text("Every reading is shown.")
-
-    @trouble("A spreadsheet shows `1.76723E+18`")
-    def test_time_in_a_spreadsheet(
-        self, start_server: Callable[..., Server], step: Step, entry: Trouble
-    ) -> None:
-        # The README's own time, shown in a cell as spreadsheets show what is too long for it.
-        (shown,) = set(re.findall(r"\d,(\d{19}),", part_of("test14b", "How it works")))
-        entry.seen_in(f"{float(shown):.5E}")
-        (formula,) = re.findall(r"`=(.*?)`", part_of("test14b", "How it works"))
-        per_day, *start = map(int, re.fullmatch(r"B2/(\d+)\+DATE\((\d+),(\d+),(\d+)\)", formula).groups())
-        # A spreadsheet's date is a number of days; since 1900, it counts from this day.
-        first_day = (date(*start) - date(1899, 12, 30)).days
-        server = start_server("--rate", "1000")
-        record(server, step, 100)
-        for time_ns in [int(shown), *(int(row["time_ns"]) for row in read_log(server.log))]:
-            # What it keeps: fifteen digits, as a floating-point number of double precision.
-            cell = float(f"{time_ns:.14e}")
-            result = cell / per_day + first_day
-            exact = Fraction(time_ns, 86_400 * 10**9) + first_day
-            assert abs(Fraction(result) - exact) * 86_400 * 10**6 <= 10, "more than ten microseconds off"
 
     @trouble("The list under *Run* is missing")
     def test_page_from_a_file(self, server: Server, step: Step, pages: Pages, entry: Trouble) -> None:
