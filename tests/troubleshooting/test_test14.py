@@ -15,7 +15,7 @@ from playwright.sync_api import expect
 from tests.conftest import Pages
 from tests.copies import Copy
 from tests.promises import hear, say
-from tests.promises_of_logs import hear_until
+from tests.promises_of_logs import hear_until, record
 from tests.readme import Trouble, part_of
 from tests.support import Server, Step, read_log
 from tests.troubleshooting import trouble
@@ -104,9 +104,8 @@ class TestTroubles:
         per_day, *start = map(int, re.fullmatch(r"B2/(\d+)\+DATE\((\d+),(\d+),(\d+)\)", formula).groups())
         # A spreadsheet's date is a number of days; since 1900, it counts from this day.
         first_day = (date(*start) - date(1899, 12, 30)).days
-        server = start_server("--rate", "1000")
-        record(server, step, 100)
-        for time_ns in [int(shown), *(int(row["time_ns"]) for row in read_log(server.log))]:
+        log = record(start_server, step, 100)
+        for time_ns in [int(shown), *(int(row["time_ns"]) for row in read_log(log))]:
             # What it keeps: fifteen digits, as a floating-point number of double precision.
             cell = float(f"{time_ns:.14e}")
             result = cell / per_day + first_day
