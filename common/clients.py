@@ -1,4 +1,8 @@
-"""Clients that do not read what they are sent: what test5 shows in full, and what it leaves out."""
+"""Clients that do not read what they are sent: what test5 shows in full.
+
+Unlike there, `send_to_all` takes the connections themselves. And `CarefulConnection`, which test5 leaves to
+this module, watches what the library sends by itself.
+"""
 
 import asyncio
 from collections.abc import Collection

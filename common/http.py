@@ -1,4 +1,9 @@
-"""Plain HTTP on the port of a WebSocket server."""
+"""Plain HTTP on the port of a WebSocket server: what test9 shows in full.
+
+Unlike there, `serve_file` takes the table of what can be fetched, which can hold a page itself, and sends
+nothing that the browser has already. `HttpConnection` sees to what the library leaves out, and `download` to
+large files.
+"""
 
 import asyncio
 import hashlib
@@ -209,7 +214,7 @@ def static_files() -> dict[str, Path | str]:
 def serve_file(
     connection: ServerConnection, request: Request, files: Mapping[str, Path | str]
 ) -> Response | None:
-    """Answer a plain HTTP request from a table of files: what test9 shows in full.
+    """Answer a plain HTTP request from a table of files.
 
     A file is read anew for each request, and sent only if the browser has not got the same already
     (RFC 9110, section 13.1.2).

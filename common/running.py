@@ -1,4 +1,8 @@
-"""Run a server until somebody stops it: what test1 shows, and what it leaves out."""
+"""Run a server until somebody stops it: what test1 shows in full.
+
+Unlike there, a second Ctrl-C, SIGTERM, a closed terminal, clients that take no goodbye, and a console that
+takes no text are thought of, too.
+"""
 
 import asyncio
 import atexit

@@ -1,4 +1,7 @@
-"""Reading a sensor at a steady rate: what test5 shows in full."""
+"""Reading a sensor at a steady rate: what test5 shows in full.
+
+Unlike there, each reading is yielded, so that what becomes of it stays in the step.
+"""
 
 import asyncio
 import itertools

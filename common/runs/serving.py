@@ -1,4 +1,8 @@
-"""Runs for pages: the run of this server, and those that are over."""
+"""Runs for pages, the run of this server and those that are over: what test14b shows in full.
+
+Unlike there, the run may begin when the server is long running, and begin anew, of which pages are told. And
+a program can add commands, and what else a page is to know.
+"""
 
 import asyncio
 import json
@@ -116,10 +120,7 @@ class Runs:
 
 
 class Dashboard:
-    """The sockets of a run's pages: what test14b shows in full.
-
-    Unlike there, the run may begin when the server is long running, and begin anew, of which pages are told;
-    a program can add commands, and a state of its own.
+    """The sockets of a run's pages.
 
     Args:
         runs: the runs that pages can have.

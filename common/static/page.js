@@ -1,4 +1,5 @@
-// What the pages from test4 on share: the connection, which test3 shows in full, and the labels of plots.
+// What the pages from test4 on share: the connection, what test3 shows in full, and what stands at the axes of plots.
+// showConnection() is what test10 shows in full. Unlike there, it knows of no button.
 
 const addressBox = document.getElementById("address");
 
@@ -144,7 +145,7 @@ function handOver(from, to) {
   from.disabled = true;
 }
 
-// Show the state of an EventSocket (events.js), and come back when it is lost: what test10 shows in full.
+// Show the state of an EventSocket (events.js), and come back when it is lost.
 function showConnection(socket) {
   setStatus("connecting", "Connecting…");
   socket.onevent("open", () => setStatus("open", `Connected to ${socket.host.replace(/:5678$/, "")}`));

@@ -1,4 +1,7 @@
-// A live plot of the last minute, one line a field: what test6 shows in full, with gaps and lines to hide.
+// A live plot of the last minute: what test6 shows in full.
+//
+// Unlike there, it has a line for each field, which can end and be hidden; it says when it has drawn, draws many
+// readings as hairlines, and can be taken away for another one. Its legend is that of test7, with buttons.
 
 const WINDOW = 60;
 

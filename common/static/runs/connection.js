@@ -1,5 +1,6 @@
-// The two sockets of a page, and how it comes back: what test14 shows in full, but that a page can ask for an earlier run,
-// which the server may refuse.
+// The two sockets of a page, and how it comes back: what test14 shows in full.
+//
+// Unlike there, a page can ask for an earlier run, which the server may refuse.
 //
 // The page has `run`, `due`, `shows` and the functions receive() and refused().
 
