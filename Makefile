@@ -1,5 +1,6 @@
 # make dashboard   installs what is needed and starts the finished dashboard (test9)
-# make test        installs what the tests need, a browser included, and runs them all
+# make test        installs what the tests need, a browser included, and runs them
+# make test-all    the same, and what steps have in common is tried at all of them
 # make soak        the proof of test14, for as long as one likes: make soak SECONDS=3600
 # make bench       measures the speed, with the rivals in the same run
 # make screenshots takes the README's pictures afresh
@@ -9,16 +10,16 @@ PYTHON ?= python3
 SECONDS := 60
 BIN := .venv/bin
 
-.PHONY: dashboard test soak bench screenshots site clean
+.PHONY: dashboard test test-all soak bench screenshots site clean
 
 dashboard: .venv/installed
 	cd test9 && ../$(BIN)/python server.py
 
-test: .venv/installed-test
+test test-all: .venv/installed-test
 	$(BIN)/python -m tests.browser
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(BIN)/python -m pytest -n auto --dist worksteal $(if $(filter test-all,$@),--all)
 
 soak: .venv/installed-test
 	$(BIN)/python -m tests.browser

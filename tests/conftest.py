@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect
 
 from tests.browser import LAUNCH_ARGS, find_browser
+from tests.steps import between
 from tests.support import ROOT, Board, Server, Step, free_port, wait_until
 
 # Busy machines need more than Playwright's own 5 s now and then.
@@ -35,6 +36,20 @@ Object.defineProperty(window, "uPlot", {
   },
 });
 """
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="try what steps have in common at all of them")
+
+
+# The last, so that a step of which alone the tests are run has all of them.
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is tried at an earlier and at a newer step too."""
+    if not config.getoption("--all"):
+        left_out = set(between((item.cls, item.name) for item in items if item.cls))
+        config.hook.pytest_deselected(items=[item for item in items if (item.cls, item.name) in left_out])
+        items[:] = [item for item in items if (item.cls, item.name) not in left_out]
 
 
 @pytest.hookimpl(optionalhook=True)
