@@ -1,6 +1,7 @@
 # make dashboard   installs what is needed and starts the finished dashboard (test9)
 # make check       looks through the code without running it, in seconds
-# make test        does the same, installs what the tests need, a browser included, and runs them all
+# make test        does the same, installs what the tests need, a browser included, and runs them
+# make test-all    the same, and what steps have in common is tried at all of them
 # make soak        the proof of test14, for as long as one likes: make soak SECONDS=3600
 # make bench       measures the speed, with the rivals in the same run
 # make screenshots takes the README's pictures afresh
@@ -33,12 +34,9 @@ check-javascript:
 	@test -z "$$CI"
 endif
 
-test: check .venv/installed-test
+test test-all: check
 	$(BIN)/python -m tests.browser
-	$(BIN)/python -m pytest -n auto --dist worksteal
-
-# What CI runs on Linux, as root.
-test-all: test
+	$(BIN)/python -m pytest -n auto --dist worksteal $(if $(filter test-all,$@),--all)
 
 soak: .venv/installed-test
 	$(BIN)/python -m tests.browser

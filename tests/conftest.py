@@ -1,10 +1,8 @@
 """Fixtures: servers as processes, and pages in a real browser."""
 
 import contextlib
-import ctypes
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -15,6 +13,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect
 
 from tests.browser import LAUNCH_ARGS, find_browser
+from tests.steps import between
 from tests.support import ROOT, Board, Server, Step, free_port, wait_until
 
 # Busy machines need more than Playwright's own 5 s now and then.
@@ -39,28 +38,27 @@ Object.defineProperty(window, "uPlot", {
 """
 
 
-def can_isolate() -> bool:
-    """Whether processes may have a network of their own: on Linux, as root, outside of most containers."""
-    if sys.platform != "linux" or os.geteuid() != 0 or not shutil.which("ip"):
-        return False
-    return subprocess.run(["unshare", "--net", "true"], stderr=subprocess.DEVNULL).returncode == 0
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="try what steps have in common at all of them")
+
+
+# The last, so that a step of which alone the tests are run has all of them.
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is tried at an earlier and at a newer step too."""
+    if not config.getoption("--all"):
+        left_out = set(between((item.cls, item.name) for item in items if item.cls))
+        config.hook.pytest_deselected(items=[item for item in items if (item.cls, item.name) in left_out])
+        items[:] = [item for item in items if (item.cls, item.name) not in left_out]
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Share the tests among the cores where each worker can have port 5678 to itself; else use one."""
-    return (os.cpu_count() or 1) + 1 if can_isolate() else 0
+    """Share the tests among the cores, and one more, because tests wait now and then."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Started with `&` in a script, these tests ignore Ctrl-C, and so would every server that they start.
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if "PYTEST_XDIST_WORKER" in os.environ and can_isolate():
-        clone_newnet = 0x40000000  # a new network namespace, see unshare(2)
-        if ctypes.CDLL(None, use_errno=True).unshare(clone_newnet) != 0:
-            raise OSError(ctypes.get_errno(), "no network namespace for this worker")
-        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     if not hasattr(config.option, "numprocesses") or not config.option.numprocesses:
         config.browser_path = find_browser()
 

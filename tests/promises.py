@@ -36,6 +36,7 @@ from tests.support import (
     close_of,
     flood,
     free_port,
+    messages,
     raw_connection,
     read_log,
     reset,
@@ -58,9 +59,7 @@ def say(connection: ClientConnection, **message: object) -> None:
 
 def hear(connection: ClientConnection, key: str) -> dict[str, Any]:
     """Return the next message with this key; others are passed over."""
-    while key not in (message := json.loads(connection.recv(timeout=30))):
-        pass
-    return message
+    return next(message for message in map(json.loads, messages(connection)) if key in message)
 
 
 class Console:
@@ -790,11 +789,8 @@ class SeveralFields:
 
 def next_event(connection: ClientConnection, name: str, timeout: float = 30) -> Any:
     """Return the data of the next event of this name; what else arrives is passed over."""
-    deadline = time.monotonic() + timeout
-    while True:
-        message = json.loads(connection.recv(timeout=max(0, deadline - time.monotonic())))
-        if message["event"] == name:
-            return message.get("data")
+    events = map(json.loads, messages(connection, timeout))
+    return next(event for event in events if event["event"] == name).get("data")
 
 
 def send_event(connection: ClientConnection, name: str, data: Any = None) -> None:

@@ -1,6 +1,8 @@
 """The list of the steps, which stands in steps.toml."""
 
 import tomllib
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,3 +72,19 @@ def read_list(path: Path = LIST) -> dict[str, Listed]:
 LISTED = read_list()
 STEPS = list(LISTED)
 PART_I, PART_II, PART_III = ([name for name in STEPS if LISTED[name].part == part] for part in (1, 2, 3))
+
+
+def between(tests: Iterable[tuple[type, str]]) -> list[tuple[type, str]]:
+    """Return those of these tests that prove a promise at a step between the first and the newest with it.
+
+    Args:
+        tests: tests as the class of a step, and the test's name there, with its parameters.
+    """
+    keepers: defaultdict[tuple[type, str], list[type]] = defaultdict(list)
+    for cls, name in tests:
+        owner = next(owner for owner in cls.__mro__ if name.partition("[")[0] in vars(owner))
+        if owner.__module__ == "tests.promises":
+            keepers[owner, name].append(cls)
+    for classes in keepers.values():
+        classes.sort(key=lambda cls: STEPS.index(cls.step))
+    return [(cls, name) for (_, name), classes in keepers.items() for cls in classes[1:-1]]

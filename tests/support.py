@@ -27,9 +27,15 @@ from websockets.frames import Close
 from websockets.sync.client import ClientConnection, connect
 
 from common.console import drain
+from tests import PORT as PORT
+from tests import ROOT as ROOT
 
-ROOT = Path(__file__).parent.parent
-PORT = 5678
+# Started with `&` in a script, this process ignores Ctrl-C, and so would every server that it starts.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Those that no other tests use, but for the first, which programs take that find port 5678 in use.
+FREE_PORTS = itertools.cycle(range(PORT + 10, PORT + 99))
 
 # Joins the console of the process whose id it is given, and presses Ctrl-C there.
 WINDOWS_CTRL_C = """
@@ -78,8 +84,19 @@ def printed(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def free_port() -> int:
-    with socket.create_server(("localhost", 0)) as free:
-        return free.getsockname()[1]
+    """Return a port that is free, and that is not given to others."""
+    for port in itertools.islice(FREE_PORTS, 89):
+        with suppress(OSError), socket.create_server(("", port)):
+            return port
+    raise OSError("no port is free")
+
+
+def messages(connection: ClientConnection, seconds: float = 60) -> Iterator[str | bytes]:
+    """Receive messages, for that long in all: who sends for ever must not keep a test for ever."""
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        yield connection.recv(timeout=min(left, 30))
+    raise TimeoutError(f"messages for {seconds} s, and not what is looked for")
 
 
 class Disk:
@@ -278,12 +295,10 @@ class Step:
     def ask(self, control: ClientConnection, command: str | bytes) -> str:
         """Send a command, and return the reply to it; the state that servers push is passed over."""
         control.send(command)
-        while True:
-            message = control.recv(timeout=30)
-            if self.number >= 8:
-                message = json.loads(message).get("reply")
-            if message and not message.startswith(("STATE", "FIELD")):
-                return message
+        for message in messages(control):
+            reply = json.loads(message).get("reply") if self.number >= 8 else message
+            if reply and not reply.startswith(("STATE", "FIELD")):
+                return reply
 
     def values(self, message: str) -> list[float]:
         """Return the values in a message on the data socket."""
@@ -295,8 +310,8 @@ class Step:
 def close_of(connection: ClientConnection) -> Close:
     """Return the close code and reason that the server gives, after whatever else it still sends."""
     try:
-        while True:
-            connection.recv(timeout=30)
+        for _ in messages(connection):
+            pass
     except ConnectionClosed as closed:
         return closed.rcvd
 

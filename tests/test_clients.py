@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from common.clients import MAX_BACKLOG, CarefulConnection
 from common.http import HttpConnection
 from tests.steps import STEPS
-from tests.support import Server, Step, printed, raw_connection, reset, run, text_frame, wait_until
+from tests.support import PORT, Server, Step, printed, raw_connection, reset, run, text_frame, wait_until
 
 FROM_5 = STEPS[STEPS.index("test5") :]
 
@@ -108,7 +108,7 @@ def serve_and(check: object, connection: type[ServerConnection], handler: object
 
     async def main() -> None:
         how = {"create_connection": connection, "write_limit": MAX_BACKLOG, "compression": None}
-        async with serve(handler, "localhost", 5678, **how):
+        async with serve(handler, "localhost", PORT, **how):
             await asyncio.to_thread(check)
 
     run(main())

@@ -25,7 +25,7 @@ from common.network import announce, lan_addresses, page_address
 from common.sampling import readings
 from common.sensors import SENSORS
 from tests.rows import DISTURBANCES, disturb
-from tests.support import ROOT, Disk, printed, raw_connection, read_log, run, text_frame
+from tests.support import PORT, ROOT, Disk, printed, raw_connection, read_log, run, text_frame
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to another process")
@@ -300,9 +300,9 @@ class TestSendToAll:
                 finally:
                     clients.discard(connection)
 
-            async with serve(handler, "localhost", 5678, write_limit=MAX_BACKLOG, compression=None):
+            async with serve(handler, "localhost", PORT, write_limit=MAX_BACKLOG, compression=None):
                 stalled = await asyncio.to_thread(raw_connection, buffer=4096)
-                async with connect("ws://localhost:5678", proxy=None) as reader:
+                async with connect(f"ws://localhost:{PORT}", proxy=None) as reader:
                     while len(clients) < 2:  # noqa: ASYNC110
                         await asyncio.sleep(0)
                     message, received = "x" * 2**16, 0

@@ -664,7 +664,7 @@ import threading, time
 from common import events
 
 events.CLOSE_TIMEOUT = 0.5
-server = events.EventServer("localhost", 5678)
+server = events.EventServer("localhost")
 leave = threading.Event()
 server.on_message("leave", lambda e: leave.set())
 server.on_message("close", lambda e: (server.close(), leave.set()))

@@ -1,5 +1,6 @@
 """The list of the steps, and everything that has to agree with it: folders, README, pictures, tests."""
 
+import importlib
 import re
 import subprocess
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.readme import OF_STEP, README, SECTIONS, part_of, plain, without_links
-from tests.steps import LISTED, STEPS, anchor
+from tests.steps import LISTED, STEPS, anchor, between
 from tests.support import ROOT
 
 TESTS = ROOT / "tests"
@@ -120,6 +121,24 @@ def test_pictures() -> None:
 )
 def test_modules_of_tests(folder: Path, pattern: str) -> None:
     agree(named(folder, pattern), set(STEPS), f"{folder.relative_to(ROOT).as_posix()}/")
+
+
+def test_only_what_other_steps_prove_is_left_out() -> None:
+    modules = [importlib.import_module(f"tests.test_{step}") for step in STEPS]
+    classes = [cls for module in modules for cls in vars(module).values() if hasattr(cls, "step")]
+    tests = [(cls, name) for cls in classes for name in dir(cls) if name.startswith("test_")]
+    left_out = between(tests)
+    assert len(left_out) > 100
+    for cls, name in left_out:
+        assert name not in vars(cls), f"{cls.step} alone has {name}"
+        same = [
+            STEPS.index(other.step)
+            for other, _ in set(tests) - set(left_out)
+            if getattr(other, name, None) is getattr(cls, name)
+        ]
+        assert min(same) < STEPS.index(cls.step) < max(same), f"{name} is left out of {cls.step}"
+    for cls in classes:
+        assert between((one, name) for one, name in tests if one is cls) == []
 
 
 def test_workflow() -> None:

@@ -26,7 +26,7 @@ from common.events import EventServer
 from common.live_page import CLOSE_TIMEOUT, LivePage, _how_it_ended, _Track, start
 from tests.conftest import Pages
 from tests.promises import next_event, send_event
-from tests.support import ROOT, Server, free_port, printed, wait_until
+from tests.support import PORT, ROOT, Server, free_port, printed, wait_until
 
 # Somebody's own page: no style, ids, and one line.
 OWN_PAGE = """<!doctype html>
@@ -687,7 +687,7 @@ os.waitpid(child, 0)
         program.enter()
         program.wait_for("Listening on", 2)
         pages.errors_are_expected = True
-        other = pages.connect("http://localhost:5679/")
+        other = pages.connect(f"http://localhost:{PORT + 1}/")
         expect(other.locator("#text")).to_have_text("of the other, awaited: False")
         expect(page.get_by_role("status")).to_contain_text("Connected to")
         program.enter()
@@ -733,8 +733,8 @@ page.update(text="once more")
             expect(page.locator("#text")).to_have_text(text)
         assert program.wait_ended() == 0
         expect(page.get_by_role("status")).to_have_text("The run has ended.")
-        assert set(re.findall(r"http://localhost:\d+/", program.output)) == {"http://localhost:5678/"}
-        assert opened.read_text() == "http://localhost:5678/\n", "an open page needs no other"
+        assert set(re.findall(r"http://localhost:\d+/", program.output)) == {f"http://localhost:{PORT}/"}
+        assert opened.read_text() == f"http://localhost:{PORT}/\n", "an open page needs no other"
 
     def test_page_that_is_started_again_beside_another_program(
         self, run: Callable[..., Server], pages: Pages
@@ -742,7 +742,7 @@ page.update(text="once more")
         first = run(PROGRAM)
         second = run(PROGRAM + 'page = start("client.html")\npage.update(text="again")\ninput()\n')
         pages.errors_are_expected = True
-        page = pages.connect("http://localhost:5679/")
+        page = pages.connect(f"http://localhost:{PORT + 1}/")
         first.enter()
         assert first.wait_ended() == 0
         second.enter()
@@ -751,11 +751,12 @@ page.update(text="once more")
     def test_two_pages_of_one_program(self, run: Callable[..., Server], pages: Pages) -> None:
         run(
             PROGRAM.replace(
-                "input()", 'other = start("client.html", port=5700)\nother.update(text="other")\ninput()'
+                "input()",
+                f'other = start("client.html", port={PORT + 2})\nother.update(text="other")\ninput()',
             )
         )
         expect(pages.connect().locator("#text")).to_have_text("before the end")
-        expect(pages.connect("http://localhost:5700/").locator("#text")).to_have_text("other")
+        expect(pages.connect(f"http://localhost:{PORT + 2}/").locator("#text")).to_have_text("other")
 
     @pytest.fixture
     def browser_script(self, tmp_path: Path) -> tuple[str, Path]:
@@ -768,7 +769,7 @@ page.update(text="once more")
         command, opened = browser_script
         run(PROGRAM, BROWSER=command)
         wait_until(opened.exists, "the browser is opened")
-        wait_until(lambda: opened.read_text() == "http://localhost:5678/\n", "the address is opened")
+        wait_until(lambda: opened.read_text() == f"http://localhost:{PORT}/\n", "the address is opened")
 
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can be without a browser")
     def test_no_browser(self, run: Callable[..., Server], pages: Pages) -> None:
@@ -786,7 +787,7 @@ page.update(text="once more")
         pages.errors_are_expected = True
         program = run(PROGRAM)
         program.enter()
-        page = pages.open("http://localhost:5678/")
+        page = pages.open(f"http://localhost:{PORT}/")
         expect(page.locator("#text")).to_have_text("before the end")
         expect(page.get_by_role("status")).to_have_text("The run has ended.")
         assert program.wait_ended() == 0

@@ -62,7 +62,7 @@ def test_every_command_is_run_or_has_a_reason() -> None:
     assert "-m tests.browser" in makefile
 
 
-@pytest.mark.parametrize(("folder", "command"), SERVERS)
+@pytest.mark.parametrize(("folder", "command"), SERVERS, ids=[folder for folder, _ in SERVERS])
 def test_servers_start(folder: str, command: str) -> None:
     server = Server(ROOT / folder, *command.split()[2:])
     try:
@@ -147,20 +147,22 @@ def test_web_server_for_the_pages_of_test3_to_test8() -> None:
 
 @pytest.mark.skipif(not (ROOT / ".venv" / "installed").exists(), reason="only where make has made .venv")
 def test_make_dashboard() -> None:
-    process = subprocess.Popen(
-        ["make", "dashboard"],
+    with subprocess.Popen(
+        ["make", "--assume-old=.venv/installed", "dashboard"],
         cwd=ROOT,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         start_new_session=True,
-    )
-    lines = iter(process.stdout.readline, "")
-    assert any("On this device, open: http://localhost:5678/" in line for line in lines)
-    # A terminal sends Ctrl-C to make and the server alike.
-    os.killpg(process.pid, signal.SIGINT)
-    assert "Traceback" not in process.communicate(timeout=10)[0]
+    ) as process:
+        try:
+            lines = iter(process.stdout.readline, "")
+            assert any(f"On this device, open: http://localhost:{PORT}/" in line for line in lines)
+        finally:
+            # A terminal sends Ctrl-C to make and the server alike.
+            os.killpg(process.pid, signal.SIGINT)
+        assert "Traceback" not in process.communicate(timeout=10)[0]
 
 
 @pytest.mark.parametrize("step", STEPS)

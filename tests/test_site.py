@@ -16,11 +16,15 @@ from urllib.parse import unquote, urljoin
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.readme import README, SECTIONS
+from tests.readme import sections
 from tests.site.pages import STEP_FILES, Book, headings_in, page_name
 from tests.steps import LISTED, STEPS, MistakeError
-from tests.support import ROOT, wait_until
+from tests.support import wait_until
 
+# Not the copy of a worker, because one of them makes the site for all.
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SECTIONS = sections(README)
 DESKTOP, PHONE = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
 HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
 PAGES = {page_name(heading): heading for heading in SECTIONS if heading != "Contents"}

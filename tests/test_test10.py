@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 
 from tests.conftest import Pages
 from tests.promises import Console, NamedEvents, next_event, send_event
-from tests.support import Server, Step
+from tests.support import PORT, Server, Step
 
 
 class TestStep10(Console, NamedEvents):
@@ -28,7 +28,7 @@ class TestStep10(Console, NamedEvents):
     def test_clicks_are_printed_with_the_address_and_counted_for_all(
         self, server: Server, pages: Pages
     ) -> None:
-        first, second = pages.connect("http://127.0.0.1:5678/"), pages.connect()
+        first, second = pages.connect(f"http://127.0.0.1:{PORT}/"), pages.connect()
         for count in (1, 2):
             first.get_by_role("button", name="Click me").click()
             server.wait_for(f"Click {count} of 127.0.0.1")
@@ -43,10 +43,10 @@ class TestStep10(Console, NamedEvents):
         expect(second.get_by_label("Response")).to_have_text("The server has received your click 1.")
 
     def test_who_is_connected(self, server: Server, step: Step, pages: Pages) -> None:
-        page = pages.connect("http://127.0.0.1:5678/")
+        page = pages.connect(f"http://127.0.0.1:{PORT}/")
         items = page.get_by_role("list", name="Connected now").get_by_role("listitem")
         expect(items).to_have_text(["127.0.0.1"])
-        other = pages.connect("http://127.0.0.1:5678/")
+        other = pages.connect(f"http://127.0.0.1:{PORT}/")
         expect(items).to_have_text(["127.0.0.1", "127.0.0.1"])
         other.close()
         expect(items).to_have_text(["127.0.0.1"])

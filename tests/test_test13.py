@@ -714,13 +714,14 @@ class TestStep13(Console, NamedEvents):
             return "is not a reading" in feed.error()
 
     def test_ports_that_cannot_be_had(self, step: Step) -> None:
+        free = str(PORT + 1)
         with socket.create_server(("", 0)) as taken:
             port = str(taken.getsockname()[1])
             for options, says in [
                 (["--listen-tcp", port], f"Cannot listen for readings on port {port}: "),
-                (["--listen-tcp", str(PORT)], "Readings need a port of their own: --listen-tcp 5679"),
-                (["--host", "192.0.2.1", "--listen-tcp", "5679"], "Cannot listen for readings on port 5679"),
-                (["--host", "a..b", "--listen-tcp", "5679"], "Cannot listen for readings on port 5679"),
+                (["--listen-tcp", str(PORT)], f"Readings need a port of their own: --listen-tcp {PORT + 1}"),
+                (["--host", "192.0.2.1", "--listen-tcp", free], f"Cannot listen for readings on port {free}"),
+                (["--host", "a..b", "--listen-tcp", free], f"Cannot listen for readings on port {free}"),
             ]:
                 server = Server(step.folder, *options)
                 assert server.wait_ended() == 1

@@ -16,7 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 from tests.conftest import Pages
 from tests.promises import Commands, Console, Programs, needs_terminals
 from tests.promises_of_logs import ServedFromTheLog
-from tests.support import PORT, Board, Server, free_port, read_log, wait_until
+from tests.support import PORT, ROOT, Board, Server, free_port, read_log, wait_until
 
 
 @contextlib.contextmanager
@@ -445,7 +445,7 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
             "@sensor(fields={f'f{number}': '' for number in range(5000)})\n"
             "def mine():\n    yield [1] * 5000\n"
         )
-        own = Server(Path(__file__).parent.parent / "test15", "--sensor", str(path), "--port", "5690")
+        own = Server(ROOT / "test15", "--sensor", str(path), "--port", str(free_port()))
         assert own.wait_ended() == 1
         assert "Cannot record this sensor: a log can have 1 to 4,096 fields, not 5,000" in own.output
         # Fields that are learned, with names that are too long all together.
@@ -460,6 +460,6 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
 
     @pytest.mark.parametrize("spec", ["foo", "udp:x", "serial:", "command:no-such-program", "no.py"])
     def test_wrong_names_are_one_sentence(self, spec: str) -> None:
-        server = Server(Path(__file__).parent.parent / "test15", "--sensor", spec)
+        server = Server(ROOT / "test15", "--sensor", spec)
         assert server.wait_ended() == 1
         assert len(server.lines) == 1

@@ -4,7 +4,7 @@ from playwright.sync_api import expect
 
 from tests.conftest import Pages
 from tests.promises import Commands, Console, OnDemand, OtherPages, Requests, Stalled
-from tests.support import Server
+from tests.support import PORT, Server
 
 
 class TestStep3(Console, Stalled, Commands, Requests, OnDemand, OtherPages):
@@ -17,5 +17,5 @@ class TestStep3(Console, Stalled, Commands, Requests, OnDemand, OtherPages):
             page.get_by_role("textbox", name="Server address").fill(wrong)
             page.get_by_role("button", name="Connect").click()
             expect(page.get_by_role("status")).to_have_text(
-                f'Disconnected: "{wrong}" is not an address; try 192.168.1.20 or 192.168.1.20:5678.'
+                f'Disconnected: "{wrong}" is not an address; try 192.168.1.20 or 192.168.1.20:{PORT}.'
             )

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from websockets.sync.client import connect
 
 from tests.exercises import Look, exercise
-from tests.support import free_port, rows_of
+from tests.support import PORT, free_port, rows_of
 
-OTHER_PORT = 5679
+OTHER_PORT = PORT + 1
 
 
 @exercise(

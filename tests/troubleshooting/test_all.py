@@ -7,6 +7,7 @@ import pytest
 
 from tests.readme import troubles
 from tests.steps import STEPS
+from tests.support import PORT
 
 MODULES = {"Set-up": "test_set_up"} | {step: f"test_{step}" for step in STEPS}
 
@@ -16,7 +17,7 @@ STUMBLING_BLOCKS = {
     "the handler returns": ("test1", "The page shows one timestamp"),
     "a blocking call": ("test1", "One page gets its timestamps"),
     "sending and receiving at once": ("test4", "No reading arrives, and no error"),
-    "another device cannot connect": ("test3", "`Disconnected: no answer from 192.168.1.20:5678."),
+    "another device cannot connect": ("test3", f"`Disconnected: no answer from 192.168.1.20:{PORT}."),
     "old snippets": ("test1", "`TypeError: handler() missing 1 required positional argument: 'path'`"),
     "ConnectionClosed tracebacks": ("test1", "`connection handler failed`"),
     "the port in the address bar": ("test1", "`Failed to open a WebSocket connection"),
@@ -27,7 +28,7 @@ STUMBLING_BLOCKS = {
     "a file named websockets.py": ("test1", "`ModuleNotFoundError: No module named 'websockets.asyncio'"),
     "sending a dict": ("test8", "`TypeError: data is a dict-like object`"),
     "ws: from an https: page": ("test3", "`Disconnected: this page came by https"),
-    "the port is in use": ("test1", "`Cannot listen on port 5678."),
+    "the port is in use": ("test1", f"`Cannot listen on port {PORT}."),
     "the browser's local network check": ("test3", "It works from the file"),
 }
 

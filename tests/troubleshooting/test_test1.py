@@ -129,7 +129,7 @@ class TestTroubles:
         assert server.wait_ended() != 0
         entry.seen_in(server.output)
 
-    @trouble("`Cannot listen on port 5678.")
+    @trouble(f"`Cannot listen on port {PORT}.")
     def test_second_server(self, server: Server, copy: Copy, entry: Trouble) -> None:
         second = copy.run()
         assert second.wait_ended() != 0

@@ -15,7 +15,7 @@ from tests.troubleshooting import trouble
 
 # The sensor that the reader makes in "What to do", and the port that it sends to.
 (SENSOR,) = [block for block in fences(OF_STEP["test13"], "text") if "import json" in block]
-FEED = "5679"
+FEED = str(PORT + 1)
 
 
 def run_sensor(copy: Copy, *changes: tuple[str, str]) -> Server:

@@ -49,7 +49,7 @@ def open_from(pages: Pages) -> Callable[[str], Page]:
 class TestTroubles:
     step = "test3"
 
-    @trouble("`Disconnected: no answer from 192.168.1.20:5678.")
+    @trouble(f"`Disconnected: no answer from 192.168.1.20:{PORT}.")
     def test_no_server(self, pages: Pages, start_server: Callable[..., Server], entry: Trouble) -> None:
         pages.errors_are_expected = True
         entry.seen_in(connect_to(pages.open(), "localhost"), **{"192.168.1.20": "localhost"})
@@ -77,7 +77,7 @@ class TestTroubles:
                 server.terminate()
         assert server.returncode == 0
 
-    @trouble("`Disconnected: no answer from 0.0.0.0:5678.")
+    @trouble(f"`Disconnected: no answer from 0.0.0.0:{PORT}.")
     def test_address_to_listen_on(
         self, pages: Pages, start_server: Callable[..., Server], entry: Trouble
     ) -> None:
@@ -115,7 +115,7 @@ class TestTroubles:
         assert "Hello" not in server.output
         pages.connect()
 
-    @trouble("`Port 5678 is already in use")
+    @trouble(f"`Port {PORT} is already in use")
     def test_second_server(self, server: Server, copy: Copy, pages: Pages, entry: Trouble) -> None:
         second = copy.run()
         assert second.wait_ended() != 0

@@ -21,7 +21,7 @@ from tests.troubleshooting import trouble
 class TestTroubles:
     step = "test9"
 
-    @trouble("`Disconnected: control socket: no answer from localhost:5678. …`")
+    @trouble(f"`Disconnected: control socket: no answer from localhost:{PORT}. …`")
     def test_server_that_is_not_running(
         self, start_server: Callable[..., Server], pages: Pages, entry: Trouble
     ) -> None:
@@ -58,7 +58,7 @@ class TestTroubles:
         wait_for_readings(page, 2)
         assert server.log != again.log
 
-    @trouble("`Disconnected: nothing heard from 192.168.1.20:5678 for 5 seconds.")
+    @trouble(f"`Disconnected: nothing heard from 192.168.1.20:{PORT} for 5 seconds.")
     def test_server_that_is_held_up(self, copy: Copy, pages: Pages, entry: Trouble) -> None:
         pages.errors_are_expected = True  # the browser notes each attempt
         # The sensor's driver waits for a line, and everything waits with it.
