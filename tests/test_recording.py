@@ -695,7 +695,7 @@ class TestRowsOfOthers:
 def page(browser: Browser) -> Iterator[Page]:
     """A page with the reader that the dashboards have."""
     page = browser.new_page()
-    page.add_script_tag(path=ROOT / "common" / "static" / "bins.js")
+    page.add_script_tag(path=ROOT / "common" / "static" / "runs" / "bins.js")
     yield page
     page.close()
 
