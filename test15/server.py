@@ -25,7 +25,8 @@ from common.http import HttpConnection
 from common.network import announce
 from common.options import parse_options
 from common.running import run
-from common.runs.recorder import Recorder, repair
+from common.runs.recorder import Recorder
+from common.runs.repair import repair
 from common.runs.serving import Runs
 
 RETRY = 1  # seconds until a sensor that has failed is tried again
