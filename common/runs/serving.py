@@ -12,7 +12,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
 from common.http import download, serve_file, static_files
-from common.runs.recording import Recording, recordings
+from common.runs.recording import Recording, Run, recordings
 
 # What test14 says of them.
 MOST_ROWS, NEWEST, COLUMNS = 100_000, 10_000, 2048
@@ -27,18 +27,18 @@ class Runs:
         log: the run that is recorded now, or replayed. Where it cannot begin yet, None; `begin` it later.
     """
 
-    def __init__(self, folder: Path, page: Path, log: Recording | None = None) -> None:
+    def __init__(self, folder: Path, page: Path, log: Run | None = None) -> None:
         self.folder, self.log = folder, log
         self._begun = asyncio.Event()
         self.files = {**static_files(), "/": page, "/dashboard": page}
 
-    def begin(self, log: Recording) -> None:
+    def begin(self, log: Run) -> None:
         """Let clients have the run that is recorded from now on."""
         self.log = log
         self._begun.set()
         self._begun = asyncio.Event()
 
-    async def open_run(self, name: str | None) -> Recording | None:
+    async def open_run(self, name: str | None) -> Run | None:
         """Return a run, which has to be given back to `close_run`.
 
         Args:
@@ -64,7 +64,7 @@ class Runs:
         """Return whether this is the run that is recorded now; one that is replayed is over."""
         return self.log is not None and self.log.speed is None and name == self.log.name
 
-    def close_run(self, run: Recording) -> None:
+    def close_run(self, run: Run) -> None:
         """Close what `open_run` has opened."""
         if run is not self.log:
             run.close()
@@ -174,7 +174,7 @@ class Runs:
                 self.close_run(opened)
 
 
-def _hello(recording: Recording) -> dict[str, Any]:
+def _hello(recording: Run) -> dict[str, Any]:
     """Return what a page is told of a run first."""
     return {
         "epoch": recording.epoch,
@@ -189,7 +189,7 @@ def _hello(recording: Recording) -> dict[str, Any]:
     }
 
 
-async def _send_rows(connection: ServerConnection, recording: Recording, have: int) -> None:
+async def _send_rows(connection: ServerConnection, recording: Run, have: int) -> None:
     """Send what comes after the reading `have`, for ever, and no faster than the page takes it."""
     while True:
         await recording.more_than(have)
