@@ -32,7 +32,7 @@ from common.runs.index import Index
 from common.runs.recorder import Recorder
 from common.runs.recording import CHUNK_SIZE, MAX_FIELDS, Chunk, Recording, Run, recordings
 from common.runs.replay import Replay
-from common.runs.rows import plain
+from common.runs.rows import MAX_ROW, plain
 from common.runs.serving import Runs
 from tests.rows import CELLS, DISTURBANCES, LOGS, ROWS, TIMES, disturb
 from tests.rows import FIELDS as LOG_FIELDS
@@ -877,6 +877,16 @@ class TestOpening:
             assert exported(recording) == HEADER + data
             recording.close()
             assert recordings(path.parent)[0]["readings"] == 50
+
+    @pytest.mark.parametrize("more", [-100, -50, -20, -1, 0, 1, 100])
+    def test_a_row_before_many_zeros_is_kept_wherever_it_begins(self, path: Path, more: int) -> None:
+        rows = random_rows(50)
+        data = write_log(path, rows)
+        with path.open("ab") as file:
+            file.write(bytes(2 * MAX_ROW + more) + b"\n")
+        recording = Recording(path)
+        assert (recording.head, read_all(recording, 0)[2]) == (50, data)
+        recording.close()
 
     @pytest.mark.parametrize("cell", ['"a\rb"', "a\rb", '"\r"'])
     def test_a_carriage_return_within_a_cell_ends_no_line(self, path: Path, cell: str) -> None:

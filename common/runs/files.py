@@ -167,15 +167,15 @@ def end_of_rows(path: Path, begin: int, columns: int) -> int:
             newline = data.rfind(b"\n")
             while newline >= 0:
                 before = data.rfind(b"\n", 0, newline)
-                if before < 0 and start > begin and end - start < 2 * MAX_ROW:
-                    break  # this row begins before what has been read
+                if before < 0 and start > begin and newline + 1 < len(data):
+                    break  # this row begins before what has been read, and can be read whole
                 line = data[before + 1 : newline]
                 if line.strip() and b"\0" not in line and (not was_zeros or is_whole(line, columns)):
                     return start + newline + 1
                 if line.strip():
                     was_zeros = b"\0" in line
                 newline = before
-            end = start if end == start + newline + 1 else start + newline + 1
+            end = start + newline + 1
     return begin
 
 
