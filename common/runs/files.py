@@ -180,11 +180,8 @@ def end_of_rows(path: Path, begin: int, columns: int) -> int:
 
 
 def row_at(path: Path, offset: int) -> tuple[int, int]:
-    """Return the number and the time, in nanoseconds of Unix time, of the first reading from a place on.
-
-    Args:
-        path: the log.
-        offset: where a line begins.
+    """Return the number and the time, in nanoseconds of Unix time, of the first reading of a log from where a
+    line begins.
 
     Raises:
         OSError: if the file cannot be read.
@@ -197,12 +194,7 @@ def row_at(path: Path, offset: int) -> tuple[int, int]:
 
 
 def last_row(path: Path, begin: int, end: int) -> tuple[int, int]:
-    """Return the number and the time, in nanoseconds of Unix time, of the last reading of a log.
-
-    Args:
-        path: the log.
-        begin: where its rows begin.
-        end: where they end, as `end_of_rows` says.
+    """Return the same of the last reading of a log whose rows begin and end there.
 
     Raises:
         OSError: if the file cannot be read.
@@ -215,21 +207,17 @@ def last_row(path: Path, begin: int, end: int) -> tuple[int, int]:
 
 def lines_at(file: BinaryIO, offset: int, size: int, end: int) -> bytes:
     """Read whole lines: about so many bytes, one row at least, but nothing from `end` on."""
-    lines = []
-    while data := _whole_lines(file, offset, size, end):
-        lines.append(data)
+    found = [b""]
+    while not found[-1].strip():  # all so far were empty lines
+        file.seek(offset)
+        data = file.read(min(size, end - offset))
+        if offset + len(data) < end:
+            whole = data.rfind(b"\n") + 1
+            data = data[:whole] or data + file.readline(min(MAX_ROW, end - offset - len(data)))
+            if not data.endswith(b"\n") and offset + len(data) < end:
+                break  # half a line
+        if not data:
+            break
+        found.append(data)
         offset += len(data)
-        if data.strip():
-            break  # all before it were empty lines
-    return b"".join(lines)
-
-
-def _whole_lines(file: BinaryIO, offset: int, size: int, end: int) -> bytes:
-    file.seek(offset)
-    data = file.read(min(size, end - offset))
-    if offset + len(data) < end:
-        whole = data.rfind(b"\n") + 1
-        data = data[:whole] or data + file.readline(min(MAX_ROW, end - offset - len(data)))
-        if not data.endswith(b"\n") and offset + len(data) < end:
-            return b""  # half a line
-    return data
+    return b"".join(found)

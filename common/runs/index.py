@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from common.runs.files import lines_at
-from common.runs.rows import MAX_ROW, PLAIN, SEQ, number_in, numbers_in, plain, plain_cells, start_in
+from common.runs.rows import MAX_ROW, PLAIN, SEQ, TIME, number_in, numbers_in, plain, plain_cells, start_in
 
 ROWS = 32
 LEVELS = 12
@@ -398,7 +398,7 @@ class Index:
         self, start_us: int, stop_us: int
     ) -> Iterator[tuple[list[int], list[Sequence[float | None]]]]:
         """Read from the log, a part at a time, the times of readings and the values of each field."""
-        offset = self.offset_before(1, start_us)
+        offset = self.offset_before(TIME, start_us)
         with self.path.open("rb") as file:
             offset = offset or len(file.readline())
             while offset < self._end and (data := lines_at(file, offset, PART, self._end)):

@@ -9,8 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from common.runs.files import NAME, header_for
-from common.runs.reader import CHUNK_SIZE
-from common.runs.recording import Chunk, Run, first_chunk
+from common.runs.recording import CHUNK_SIZE, Chunk, Run, first_chunk
 from common.runs.repair import this_process
 from common.runs.writer import Batch, LogFile, LogWriter
 

@@ -1,9 +1,5 @@
-"""Reading runs: what clients are served from, and the runs that are over.
-
-A `Run` is what clients are served from. `Recording` is one that is over, `Replay` is one that is played as if
-it were being written now, and `Recorder` is one that is written. What is in its files is in
-`common/runs/files.py`.
-"""
+"""What clients are served from: a `Run`, which is a `Recording` if it is over, a `Recorder` if it is written,
+and a `Replay` if it is played as if it were. What its files are is said in `common/runs/files.py`."""
 
 import asyncio
 import itertools
@@ -14,23 +10,101 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from common.runs.files import (
-    end_of_rows,
-    fields_of,
-    last_row,
-    lines_at,
-    read_header,
-    read_info,
-    row_at,
-    table_header,
-)
+from common.runs import files
 from common.runs.index import Index
-from common.runs.reader import CHUNK_SIZE, LogReader
 from common.runs.rows import MAX_FIELDS as MAX_FIELDS
-from common.runs.rows import SEQ, TIME, plain, start_of
+from common.runs.rows import MAX_ROW, SEQ, TIME, plain, start_of
 
+# How many bytes of a log are read, and sent to a client, at once.
+CHUNK_SIZE = 2**16
 # How many values there can be in a message, which decides how many bins those of many fields are.
 MAX_VALUES = 2**16
+
+
+class LogReader:
+    """One log file, read by number and by time; its methods may be called in any thread.
+
+    Args:
+        path: the log.
+        begin: where its first row begins.
+        end: where what may be read ends, at the end of a row. It can be moved while others read.
+
+    Attributes:
+        index: the index of the log; None as long as there is none, and then nothing is found by its time.
+    """
+
+    def __init__(self, path: Path, begin: int, end: int) -> None:
+        self.path, self.begin, self.end = path, begin, end
+        self.index: Index | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether all rows are as `Recorder` writes them."""
+        return self.index is None or bool(self.index.is_plain)
+
+    def read(self, start: int, stop: int, most: int | None = None) -> bytes:
+        """Read the lines from one place to another, or about `most` bytes of them, a row at least."""
+        with self.path.open("rb") as file:
+            data = files.lines_at(file, start, most or stop - start, stop)
+        return data if self.is_plain else plain(data)
+
+    def after(self, seq: int) -> bytes:
+        """Read about `CHUNK_SIZE` bytes of what comes after the reading of this number."""
+        return self.read(self.offset(SEQ, seq + 1), self.end, CHUNK_SIZE)
+
+    def offset(self, column: int, value: int) -> int:
+        """Return where the first line is with at least this number (`SEQ`) or time in µs (`TIME`)."""
+        index = self.index
+        offset = max(self.begin, index.offset_before(column, value) if index else 0)
+        unit = (1, 1000)[column]
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            while offset < self.end:
+                line = file.readline(MAX_ROW)
+                try:
+                    if line.strip() and start_of(line)[column] // unit >= value:
+                        break
+                except ValueError:
+                    raise OSError(None, "somebody else has changed it") from None
+                if not line:
+                    raise OSError(None, "somebody else has cut it")
+                offset += len(line)
+        return min(offset, self.end)
+
+    def rows_before(self, offset: int) -> int:
+        """Return how many rows there are before the one there."""
+        start, rows = self.index.row_before(offset) if self.index else (0, 0)
+        start = start or self.begin
+        return rows + self.read(start, offset).count(b"\n") if offset > start else rows
+
+    def part(self, start_us: int | None, stop_us: int | None) -> tuple[int, int]:
+        """Return where the lines between two times begin and end; None for the first and the last one."""
+        start, stop = self.begin, self.end
+        if self.index and start_us is not None:
+            start = self.offset(TIME, start_us)
+        if self.index and stop_us is not None:
+            stop = max(start, self.offset(TIME, stop_us + 1))
+        return start, stop
+
+    def lines(self, start: int, stop: int) -> Generator[bytes, None, None]:
+        """Yield the lines from one place to another, as `Recorder` writes them.
+
+        Raises:
+            OSError: if they cannot be read.
+        """
+        if start == stop:
+            return
+        with self.path.open("rb") as file:
+            while start < stop and (data := files.lines_at(file, start, CHUNK_SIZE, stop)):
+                start += len(data)
+                try:
+                    yield data if self.is_plain else plain(data)
+                except ValueError:
+                    raise OSError(None, "somebody else has changed it") from None
+
+    def close(self) -> None:
+        if self.index:
+            self.index.close()
 
 
 class Chunk(NamedTuple):
@@ -134,19 +208,19 @@ class Run:
         """
         with suppress(OSError, ValueError):
             self.check()
-            message = self._extremes(
-                have, self.head - min(recent, self.most_rows // 5), self._columns(columns)
-            )
+            newest = self.head - min(recent, self.most_rows // 5)
+            message = self._extremes(have, newest, self._columns(columns))
             return message, message["last"] if message else have
         return None, have
 
     def _extremes(self, have: int, newest: int, columns: int) -> dict[str, Any] | None:
-        reader, index = self.reader, self.reader.index
+        reader = self.reader  # the same one all the time
+        index = reader.index
         last, stop_us = index.last_bin(newest) if index else (0, 0)
         if index is None or last <= have:
             return None
         start = reader.offset(SEQ, have + 1)
-        seq, time_ns = row_at(reader.path, start)
+        seq, time_ns = files.row_at(reader.path, start)
         start_us = time_ns // 1000
         if seq > last:
             return None
@@ -177,7 +251,8 @@ class Run:
         return {"width": 0, "lines": ""}
 
     def _view(self, start_us: int, stop_us: int, columns: int) -> dict[str, Any]:
-        reader, index = self.reader, self.reader.index
+        reader = self.reader  # the same one all the time
+        index = reader.index
         if index is None or start_us > stop_us:
             return {"width": 0, "lines": ""}
         start, stop = reader.part(start_us, stop_us)
@@ -204,24 +279,16 @@ class Run:
             OSError: if the log cannot be read; the bytes raise it too.
         """
         self.check()
-        header, reader, is_plain = table_header(self.fields), self.reader, self.reader.is_plain
+        header, reader = files.table_header(self.fields), self.reader
         start, stop = reader.part(start_us, stop_us)
 
         def chunks() -> Generator[bytes, None, None]:
             yield header
-            offset = start
-            if offset == stop:
-                return
-            with reader.path.open("rb") as file:
-                while offset < stop and (data := lines_at(file, offset, CHUNK_SIZE, stop)):
-                    offset += len(data)
-                    try:
-                        yield data if is_plain else plain(data)
-                    except ValueError:
-                        raise OSError(None, "somebody else has changed it") from None
+            yield from reader.lines(start, stop)
 
         # How long other programs' rows are as they are written here, only reading them tells.
-        return len(header) + stop - start if is_plain else sum(map(len, chunks())), chunks()
+        size = stop - start if reader.is_plain else sum(map(len, reader.lines(start, stop)))
+        return len(header) + size, chunks()
 
     def close(self) -> None:
         self.reader.close()
@@ -241,12 +308,11 @@ class Recording(Run):
     def __init__(self, path: Path) -> None:
         self._file_then = path.stat()
         self._last_bytes = _end_of(path, self._file_then.st_size)
-        names, begin = read_header(path)
-        info = read_info(path)
-        reader = LogReader(path, begin, end_of_rows(path, begin, len(names)))
-        super().__init__(
-            reader, str(info.get("epoch", path.stem)), fields_of(names, info), info.get("rate", 0)
-        )
+        names, begin = files.read_header(path)
+        info = files.read_info(path)
+        reader = LogReader(path, begin, files.end_of_rows(path, begin, len(names)))
+        fields, epoch = files.fields_of(names, info), str(info.get("epoch", path.stem))
+        super().__init__(reader, epoch, fields, info.get("rate", 0))
         try:
             rate = self.rate
             if rate is not None and not (isinstance(rate, int | float) and 1e-9 < rate < 1e9):
@@ -261,8 +327,8 @@ class Recording(Run):
                 index.update(begin, reader.end)
             index.commit(is_over=True)
             if reader.end > begin:
-                self.first, _ = row_at(path, begin)
-                self.head, self.end_ns = last_row(path, begin, reader.end)
+                self.first, _ = files.row_at(path, begin)
+                self.head, self.end_ns = files.last_row(path, begin, reader.end)
             if max(self.head, self.end_ns) >= 2**63:
                 raise ValueError("its numbers are too large")
             if self.first < 1:
@@ -311,10 +377,10 @@ def recordings(folder: Path) -> list[dict[str, Any]]:
     for path in sorted(folder.glob("*.csv"), reverse=True):
         with suppress(OSError, ValueError):
             path.stem.encode()  # what is no text cannot be asked for
-            names, begin = read_header(path)
-            _, start_ns = row_at(path, begin)
-            readings, stop_ns = last_row(path, begin, end_of_rows(path, begin, len(names)))
-            fields = fields_of(names, read_info(path))
+            names, begin = files.read_header(path)
+            _, start_ns = files.row_at(path, begin)
+            readings, stop_ns = files.last_row(path, begin, files.end_of_rows(path, begin, len(names)))
+            fields = files.fields_of(names, files.read_info(path))
             times = {"start": start_ns / 1e9, "end": stop_ns / 1e9}
             runs.append({"run": path.stem, **times, "readings": readings, "fields": fields})
     return runs

@@ -35,11 +35,10 @@ def repair(folder: Path) -> list[str]:
         with suppress(OSError), path.open("r+b") as file:
             if is_being_written(path, file, info):
                 continue
-            try:
+            end = 0
+            with suppress(ValueError):
                 names, begin = read_header(path)
-            except ValueError:
-                names, begin = [], 0
-            end = end_of_rows(path, begin, len(names)) if begin else 0
+                end = end_of_rows(path, begin, len(names))
             cut = file.seek(0, os.SEEK_END) - end
             file.truncate(end)
             # A power cut can have left anything in it; it is made anew from the log.

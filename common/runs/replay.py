@@ -8,8 +8,7 @@ import time
 from pathlib import Path
 
 from common.runs.files import lines_at, row_at
-from common.runs.reader import CHUNK_SIZE
-from common.runs.recording import Recording, Run
+from common.runs.recording import CHUNK_SIZE, Recording, Run
 from common.runs.rows import start_of
 
 

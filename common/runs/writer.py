@@ -14,7 +14,7 @@ from typing import Any
 
 from common.runs.files import NAME, write_info
 from common.runs.index import Index
-from common.runs.reader import CHUNK_SIZE, LogReader
+from common.runs.recording import CHUNK_SIZE, LogReader
 from common.runs.repair import lock
 
 # How many bytes of readings may wait for a disk that refuses them, or is slow: 16 MiB, some 400,000 readings.
@@ -46,15 +46,17 @@ class LogFile:
     Args:
         path: where it is; it is made with the first reading.
         header: its first line.
-        gone: how many readings were in files before that were taken away.
+
+    Attributes:
+        gone: how many readings were in files before it that were taken away.
         gone_to: the number up to which they were.
         loss: what is to be said of the last one of these, from then on.
     """
 
-    def __init__(
-        self, path: Path, header: bytes, gone: int = 0, gone_to: int = 0, loss: str | None = None
-    ) -> None:
-        self.gone, self.gone_to, self.loss = gone, gone_to, loss
+    gone = gone_to = 0
+    loss: str | None = None
+
+    def __init__(self, path: Path, header: bytes) -> None:
         self.reader = LogReader(path, len(header), len(header))
         self.file: FileIO | None = None
         self.written = self.torn = 0  # bytes, and how many of them are of a line that is not whole yet
@@ -238,9 +240,10 @@ class LogWriter:
             del self._unwritten[:rest]
             with self._lock:
                 self.waiting -= rest
-        gone_to = int(self._unwritten.partition(b",")[0]) - 1 if self._unwritten else self._taken
-        new = path.with_name(f"{datetime.now().strftime(NAME)}.csv")
-        self.log = LogFile(new, self._header, gone, gone_to, f"ERROR: {text}")
+        new = LogFile(path.with_name(f"{datetime.now().strftime(NAME)}.csv"), self._header)
+        new.gone, new.loss = gone, f"ERROR: {text}"
+        new.gone_to = int(self._unwritten.partition(b",")[0]) - 1 if self._unwritten else self._taken
+        self.log = new
         # Whoever reads it meanwhile finds nothing, rather than a place of one file in another one.
         old.reader.end = old.reader.begin
         old.close()
