@@ -39,8 +39,8 @@ class Recorder(Run):
 
     The times of a run always increase: when the machine's clock is set back, the run goes on by the old one.
 
-    To be started in a running event loop, and closed. All that it has belongs to the event loop, but for
-    `_writer`.
+    To be started in a running event loop, and closed. Only the event loop changes what is here; what threads
+    have is in `_writer`. A thread that answers a question looks at `reader` once.
 
     Args:
         folder: where the files go; made if it does not exist. They are made with the first reading.

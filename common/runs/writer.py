@@ -60,12 +60,7 @@ class LogFile:
         self.reader = LogReader(path, len(header), len(header))
         self.file: FileIO | None = None
         self.written = self.torn = 0  # bytes, and how many of them are of a line that is not whole yet
-        self.lines = 0
-
-    @property
-    def logged(self) -> int:
-        """How many readings are in it."""
-        return max(0, self.lines - 1)
+        self.lines = self.logged = 0  # the header, too, and without it
 
     def write(self, file: FileIO, data: bytearray) -> int:
         """Write the first of these bytes; a full disk can take a part of them. Return how many it took."""
@@ -74,6 +69,7 @@ class LogFile:
         end = data.rfind(b"\n", 0, done) + 1
         self.torn = done - end if end else self.torn + done
         self.lines += data.count(b"\n", 0, done)
+        self.logged = max(0, self.lines - 1)
         self.reader.end = max(self.reader.begin, self.written - self.torn)
         return done
 
@@ -114,13 +110,15 @@ class LogWriter:
         self._queue: list[Batch] = []  # from the event loop to the thread that writes
         self.waiting = 0  # bytes of readings that are not in the log yet
         self._info, self._info_changed = info, False
-        # These only one of them changes, as a whole: the event loop the first one, the thread that writes the
-        # others.
+        # Each of these only one of them changes: the event loop whether it is closing, the thread that writes
+        # since when the disk has kept it waiting, by time.monotonic(), and what file the log is now, and the
+        # thread that syncs what it has met.
         self._is_closing = False
-        self.writing_since: float | None = None  # by time.monotonic()
+        self.writing_since: float | None = None
         self.log = LogFile(path, header)
+        self._sync_error: Exception | None = None
+        # By these one of them wakes another one.
         self._wake, self._closed = threading.Event(), threading.Event()
-        self._sync_error: Exception | None = None  # from the thread that syncs to the one that writes
         # The thread that writes has these to itself.
         self._header, self._unwritten = header, bytearray()
         self._taken = 0  # the number of the last reading that has come to it
