@@ -141,6 +141,19 @@ class TestWriting:
         assert capsys.readouterr().out.startswith("Logging to logs/")
         assert repair(tmp_path / "logs") == []
 
+    def test_a_run_that_ends_with_its_first_reading(self, tmp_path: Path) -> None:
+        async def main() -> None:
+            for number in range(5):
+                log = Recorder(tmp_path / f"logs{number}", FIELDS, 10)
+                log.start()
+                log.add(time.time_ns(), [1, 2])
+                log.close()
+                assert [row["seq"] for row in rows_of(log.path)] == ["1"]
+                assert notes(log) == ["end"]
+                assert not {"process", "locked"} & set(info_of(log)), "it is not being written any more"
+
+        run(main())
+
     def test_numbers_as_numpy_has_them(self, tmp_path: Path) -> None:
         class Number(float):
             def __repr__(self) -> str:
