@@ -35,6 +35,8 @@ class Log:
         self.tell = tell
         self.file: BinaryIO | None = None
         self.error: str | None = None
+        self.size = 0
+        self.is_torn = False
         self.unwritten = bytearray()
         self.loss: str | None = None
 
@@ -55,11 +57,11 @@ class Log:
         problem = None
         try:
             if self.file:
-                self._look_after()
+                self._look_after(self.file)
             if self.unwritten and self.file is None:
                 self._open()
             # A write may take only a part of a row. The rest of it goes first next time.
-            while self.unwritten:
+            while self.file and self.unwritten:
                 done = self.file.write(self.unwritten)
                 self.size, self.is_torn = self.size + done, self.unwritten[done - 1] != ord("\n")
                 del self.unwritten[:done]
@@ -71,13 +73,13 @@ class Log:
             print(problem or "OK: the log is written again")
             self.tell(problem or "OK: the log is written again")
 
-    def _look_after(self) -> None:
+    def _look_after(self, file: BinaryIO) -> None:
         # Whoever deletes, replaces or cuts the file takes it away. The log goes on in a new one.
         with suppress(FileNotFoundError):
-            there, ours = self.path.stat(), os.fstat(self.file.fileno())
+            there, ours = self.path.stat(), os.fstat(file.fileno())
             if os.path.samestat(there, ours) and there.st_size == self.size:
                 return
-        self.file.close()
+        file.close()
         self.file = None
         self.loss = f"ERROR: somebody has deleted or changed {self.path.name}; the log goes on in a new file"
         if self.is_torn:  # the beginning of this row is in the old file

@@ -19,7 +19,8 @@ from common.http import HttpConnection, serve_file, static_files
 from common.network import announce
 from common.options import parse_options
 from common.running import run
-from common.runs.recorder import Recorder, repair
+from common.runs.recorder import Recorder
+from common.runs.repair import repair
 from common.sampling import readings
 from common.sensors import SENSORS
 

@@ -22,8 +22,9 @@ from common.http import HttpConnection
 from common.network import announce
 from common.options import parse_options, parse_speed
 from common.running import run
-from common.runs.recorder import Recorder, repair
-from common.runs.recording import Replay
+from common.runs.recorder import Recorder
+from common.runs.repair import repair
+from common.runs.replay import Replay
 from common.runs.serving import Runs
 from common.sampling import readings
 from common.sensors import SENSORS

@@ -40,6 +40,8 @@ class Log:
         self.tell = tell  # whom to tell when the error changes
         self.file = None
         self.error = None
+        self.size = 0
+        self.is_torn = False
         self.unwritten = bytearray()
         self.loss = None
 
@@ -53,11 +55,11 @@ class Log:
         problem = None
         try:
             if self.file:
-                self.look_after()
+                self.look_after(self.file)
             if self.unwritten and self.file is None:
                 self.open()
             # A write may take only a part of a row. The rest of it goes first next time.
-            while self.unwritten:
+            while self.file and self.unwritten:
                 done = self.file.write(self.unwritten)
                 self.size, self.is_torn = self.size + done, self.unwritten[done - 1] != ord("\n")
                 del self.unwritten[:done]
@@ -69,13 +71,13 @@ class Log:
             print(problem or "OK: the log is written again")
             self.tell(problem or "OK: the log is written again")
 
-    def look_after(self):
+    def look_after(self, file):
         # Whoever deletes, replaces or cuts the file takes it away. The log goes on in a new one.
         with suppress(FileNotFoundError):
-            there, ours = self.path.stat(), os.fstat(self.file.fileno())
+            there, ours = self.path.stat(), os.fstat(file.fileno())
             if os.path.samestat(there, ours) and there.st_size == self.size:
                 return
-        self.file.close()
+        file.close()
         self.file = None
         self.loss = f"ERROR: somebody has deleted or changed {self.path.name}; the log goes on in a new file"
         if self.is_torn:  # the beginning of this row is in the old file

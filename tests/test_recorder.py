@@ -23,8 +23,11 @@ import psutil
 import pytest
 
 from common.runs import recorder as module
-from common.runs.recorder import Recorder, repair
-from common.runs.recording import MAX_FIELDS, Recording, read_info, recordings
+from common.runs import writer
+from common.runs.files import read_info
+from common.runs.recorder import Recorder
+from common.runs.recording import MAX_FIELDS, Recording, Run, recordings
+from common.runs.repair import repair
 from tests.rows import DISTURBANCES, disturb
 from tests.support import ROOT, Disk, run, wait_until
 
@@ -33,9 +36,9 @@ FIELDS = {"x": "m/s²", "y": ""}
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "WRITE_EVERY", 0.001)
-    monkeypatch.setattr(module, "RETRY_EVERY", 0.02)
-    monkeypatch.setattr(module, "SYNC_EVERY", 0.02)
+    monkeypatch.setattr(writer, "WRITE_EVERY", 0.001)
+    monkeypatch.setattr(writer, "RETRY_EVERY", 0.02)
+    monkeypatch.setattr(writer, "SYNC_EVERY", 0.02)
 
 
 @pytest.fixture
@@ -72,7 +75,7 @@ async def until(condition: Callable[[], object], what: str) -> None:
         await asyncio.sleep(0.002)
 
 
-async def read_from(log: Recording, have: int, until_seq: int) -> tuple[list[int], str, int]:
+async def read_from(log: Run, have: int, until_seq: int) -> tuple[list[int], str, int]:
     """Follow a log as a client does; return the numbers that came, their lines, and how many were gone."""
     numbers, text, gone = [], [], 0
     while have < until_seq:
@@ -137,6 +140,19 @@ class TestWriting:
         run(main())
         assert capsys.readouterr().out.startswith("Logging to logs/")
         assert repair(tmp_path / "logs") == []
+
+    def test_a_run_that_ends_with_its_first_reading(self, tmp_path: Path) -> None:
+        async def main() -> None:
+            for number in range(5):
+                log = Recorder(tmp_path / f"logs{number}", FIELDS, 10)
+                log.start()
+                log.add(time.time_ns(), [1, 2])
+                log.close()
+                assert [row["seq"] for row in rows_of(log.path)] == ["1"]
+                assert notes(log) == ["end"]
+                assert not {"process", "locked"} & set(info_of(log)), "it is not being written any more"
+
+        run(main())
 
     def test_numbers_as_numpy_has_them(self, tmp_path: Path) -> None:
         class Number(float):
@@ -221,7 +237,7 @@ class TestWriting:
             await asyncio.to_thread(log.close)
             again = Recording(log.path)
             assert again.fields == names
-            assert (again.head, again.index.bins(0, 2**62, 62)[0][1]) == (150, 150)
+            assert (again.head, again.reader.index.bins(0, 2**62, 62)[0][1]) == (150, 150)
             assert (await read_from(again, 0, 150))[1] == text
             shown = again.view(0, 2**62, 2048)
             assert shown["lines"] == text if fields == 1024 else len(shown["bins"]) <= 2 * 16
@@ -268,7 +284,7 @@ class TestWriting:
         run(main())
 
     def test_notes_do_not_grow_without_end(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "MOST_EVENTS", 100)
+        monkeypatch.setattr(writer, "MOST_EVENTS", 100)
 
         async def main() -> None:
             async with recording_in(tmp_path) as log:
@@ -339,10 +355,10 @@ class TestDisks:
                 assert (numbers, gone) == (list(range(1, 501)), 0), "clients get what the disk refuses"
                 await until(lambda: log.error, "an alarm")
                 assert log.logged < 500
-                whole = log.path.read_bytes()[: log.size]
+                whole = log.path.read_bytes()[: log.reader.end]
                 if room > 16:
                     assert whole.endswith(b"\n")
-                    assert log.size == room - log._torn
+                    assert log.reader.end == room - log._writer.log.torn
                 if log.logged > 4:
                     shown = log.view(0, 10**18, 1)["bins"]
                     assert sum(entry[1] for entry in shown) == log.logged
@@ -353,7 +369,7 @@ class TestDisks:
                 assert alarms == ["ERROR: cannot write the log in logs: No space left on device", None]
                 assert log.path.read_text() == "seq,time_ns,x,y\n" + text
                 assert (await read_from(log, 0, 500))[1] == text
-            assert log._waiting == 0
+            assert log._writer.waiting == 0
 
         run(main())
         output = capsys.readouterr().out.splitlines()[1:]
@@ -364,7 +380,7 @@ class TestDisks:
     def test_a_disk_that_stays_full(
         self, tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        monkeypatch.setattr(module, "MAX_UNWRITTEN", 10_000)
+        monkeypatch.setattr(writer, "MAX_UNWRITTEN", 10_000)
         monkeypatch.setattr(module, "RECENT", 3000)
 
         async def main() -> None:
@@ -378,7 +394,7 @@ class TestDisks:
                 lost = log.lost
                 assert log.acquired == 1000
                 assert 500 < lost < 900
-                assert log._waiting <= 10_000
+                assert log._writer.waiting <= 10_000
                 assert log.error == "ERROR: readings are lost; the disk is too slow for the log in logs"
                 head = 1000 - lost
                 await until(lambda: log.head == head, "told, though not written")
@@ -412,7 +428,7 @@ class TestDisks:
         self, tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setattr(module, "WRITE_TIMEOUT", 0.05)
-        monkeypatch.setattr(module, "MAX_UNWRITTEN", 200_000)
+        monkeypatch.setattr(writer, "MAX_UNWRITTEN", 200_000)
 
         async def main() -> None:
             alarms: list[str | None] = []
@@ -438,7 +454,7 @@ class TestDisks:
                 while log.lost < 100:
                     add()
                 assert slowest < 5, "not until the disk takes something, which it does not"
-                assert log._waiting <= 200_000
+                assert log._writer.waiting <= 200_000
                 last = log.acquired - log.lost
                 disk.is_free.set()
                 await until(lambda: log.error is None and log.head == last, "all that was kept is told")
@@ -508,7 +524,7 @@ class TestDisks:
             alarms: list[str | None] = []
             async with recording_in(tmp_path, changed=lambda: alarms.append(log.error)) as log:
                 with monkeypatch.context() as patched:
-                    patched.setattr(module.Index, where, fail)
+                    patched.setattr(writer.Index, where, fail)
                     for i in range(100):
                         log.add(time.time_ns(), [i, None])
                         await asyncio.sleep(0.001)
@@ -528,7 +544,7 @@ class TestDisks:
     def test_an_index_that_fails_is_not_tried_with_each_reading(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(module, "RETRY_EVERY", 3600)
+        monkeypatch.setattr(writer, "RETRY_EVERY", 3600)
         tries = 0
 
         def fail(*_: Any) -> None:
@@ -538,7 +554,7 @@ class TestDisks:
 
         async def main() -> None:
             async with recording_in(tmp_path) as log:
-                monkeypatch.setattr(module.Index, "update", fail)
+                monkeypatch.setattr(writer.Index, "update", fail)
                 for i in range(10):
                     log.add(time.time_ns(), [i, None])
                     await log.more_than(i)
@@ -626,7 +642,7 @@ class TestDisks:
                     for i in range(10):
                         log.add(time.time_ns(), [i, None])
                     # In this file, and in its index: `logged` may still be that of the one before.
-                    await until(lambda: log.index and log.index._rows == 10, "written")
+                    await until(lambda: log.reader.index and log.reader.index._rows == 10, "written")
                     await log.more_than(log.acquired - 1)
                     # Whoever comes now sees what there is.
                     numbers, _, gone = await read_from(log, 0, log.acquired)
@@ -648,7 +664,7 @@ class TestDisks:
     def test_a_log_that_is_taken_away_while_it_is_put_on_the_disk(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(module, "SYNC_EVERY", 0.3)
+        monkeypatch.setattr(writer, "SYNC_EVERY", 0.3)
         heard: list[str | None] = []
         synced: list[bool] = []
 
@@ -656,12 +672,12 @@ class TestDisks:
             async with recording_in(tmp_path, changed=lambda: heard.append(log.error)) as log:
                 log.add(time.time_ns(), [1, None])
                 await log.more_than(0)
-                old, fsync = log._file, os.fsync
+                old, fsync = log._writer.log.file, os.fsync
 
                 def sync(file: BinaryIO) -> None:
                     if file is old:
                         log.path.unlink()
-                        wait_until(lambda: log._file is not old, "noticed")
+                        wait_until(lambda: log._writer.log.file is not old, "noticed")
                         synced.append(False)
                     fsync(file)  # which fails, because the file is closed
                     synced.append(True)
@@ -687,12 +703,12 @@ class TestDisks:
                 await until(lambda: log._loss, "noticed")
                 disk.room = math.inf
                 log.add(time.time_ns(), [5, None])
-                await until(lambda: log._waiting == 0 and log.error == log._loss, "all is written")
+                await until(lambda: log._writer.waiting == 0 and log.error == log._loss, "all is written")
                 rows = rows_of(log.path)
-                assert [int(row["seq"]) for row in rows] == list(range(log._gone_to + 1, 7))
-                assert [row["x"] for row in rows] == [str(i) for i in range(log._gone_to, 6)]
-                assert log._gone_to - log.gone in (0, 1), "one that was half written"
-            assert log._waiting == 0
+                assert [int(row["seq"]) for row in rows] == list(range(log._writer.log.gone_to + 1, 7))
+                assert [row["x"] for row in rows] == [str(i) for i in range(log._writer.log.gone_to, 6)]
+                assert log._writer.log.gone_to - log.gone in (0, 1), "one that was half written"
+            assert log._writer.waiting == 0
 
         run(main())
 

@@ -27,10 +27,12 @@ from websockets.http11 import Request, Response
 
 from common.clients import MAX_BACKLOG
 from common.http import HttpConnection, attachment, download
+from common.runs.files import row_at
 from common.runs.index import Index
 from common.runs.recorder import Recorder
-from common.runs.recording import CHUNK_SIZE, MAX_FIELDS, Chunk, Recording, Replay, recordings
-from common.runs.rows import plain
+from common.runs.recording import CHUNK_SIZE, MAX_FIELDS, Chunk, Recording, Run, recordings
+from common.runs.replay import Replay
+from common.runs.rows import MAX_ROW, plain
 from common.runs.serving import Runs
 from tests.rows import CELLS, DISTURBANCES, LOGS, ROWS, TIMES, disturb
 from tests.rows import FIELDS as LOG_FIELDS
@@ -121,7 +123,7 @@ class TestIndex:
 
     def open_again(self, path: Path, rows: list[Row]) -> None:
         recording = Recording(path)
-        check_bins(recording.index, rows, 1)
+        check_bins(recording.reader.index, rows, 1)
         assert (recording.first, recording.head) == (rows[0][0], rows[-1][0])
         recording.close()
 
@@ -258,8 +260,8 @@ class TestIndex:
             for _ in range(2):
                 recording = Recording(path)
                 times = (rows[0][1] // 1000, rows[-1][1] // 1000 + 1)
-                for shift in (recording.index.base, recording.index.base + 2, 40):
-                    assert recording.index.bins(*times, shift) == bins_of(rows, *times, shift)
+                for shift in (recording.reader.index.base, recording.reader.index.base + 2, 40):
+                    assert recording.reader.index.bins(*times, shift) == bins_of(rows, *times, shift)
                 assert read_all(recording, 0)[2].decode() == "".join(lines)
                 recording.close()
 
@@ -268,8 +270,8 @@ class TestIndex:
         write_log(path, rows)
         recording = Recording(path)
         for table in ("about", "bins"):
-            recording.index._db.execute(f"DROP TABLE {table}")
-        check_bins(recording.index, rows, 1, tries=5)
+            recording.reader.index._db.execute(f"DROP TABLE {table}")
+        check_bins(recording.reader.index, rows, 1, tries=5)
         assert read_all(recording, 0)[0] == [seq for seq, _, _ in rows]
         assert recording.view(0, 10**18, 10)["width"] > 0
         recording.close()
@@ -298,21 +300,21 @@ class TestIndex:
             nonlocal steps
             steps += 1
 
-        recording.index._db.set_progress_handler(count, 10)
+        recording.reader.index._db.set_progress_handler(count, 10)
         view = recording.view(0, 10**18, 100)
         assert len(view["bins"]) <= 201
         assert sum(entry[1] for entry in view["bins"]) == 150_000
         assert recording.extremes(70_000, 1000, 100)[0]["gone"] == 0
         assert steps < 5000
         steps = 0
-        assert recording._row_at(recording._offset(0, 140_000))[0] == 140_000
+        assert row_at(path, recording.reader.offset(0, 140_000))[0] == 140_000
         assert exported(recording, START_NS // 1000, START_NS // 1000 + 10**6).count(b"\n") == 1001
-        assert recording._rows_before(recording._offset(0, 140_000)) == 139_999
+        assert recording.reader.rows_before(recording.reader.offset(0, 140_000)) == 139_999
         assert steps < 50
         recording.close()
 
 
-def read_all(recording: Recording, have: int) -> tuple[list[int], int, bytes]:
+def read_all(recording: Run, have: int) -> tuple[list[int], int, bytes]:
     """Read a log as a client does; return the numbers of what came, how many were gone, and the lines."""
     numbers: list[int] = []
     lines: list[bytes] = []
@@ -372,7 +374,7 @@ class TestCatchingUp:
         assert read_all(recording, 0)[0] == [seq for seq, _, _ in rows]
         # All of it has been read once to see that, and is not for each question.
         with monkeypatch.context() as patch:
-            patch.setattr(recording.index, "is_of_log", lambda: pytest.fail("it is read again"))
+            patch.setattr(recording.reader.index, "is_of_log", lambda: pytest.fail("it is read again"))
             recording.check()
         path.write_bytes(path.read_bytes()[:-3] + b"42\n")
         assert read_all(recording, 0) == ([], 300, b"")
@@ -498,7 +500,7 @@ class TestView:
         recording.close()
 
 
-def exported(recording: Recording, *times: int | None) -> bytes:
+def exported(recording: Run, *times: int | None) -> bytes:
     size, chunks = recording.export(*times)
     data = b"".join(chunks)
     assert len(data) == size
@@ -564,7 +566,7 @@ class TestRowsOfOthers:
             for first, last in [(0, 1), (1, 4), (2, 5), (5, 5)]:
                 part = exported(recording, ROWS[first][1], ROWS[last][1]).decode().partition("\n")[2]
                 assert in_python(part) == ROWS[first : last + 1]
-            assert recording.index.bins(0, 2**60, 60)[0][1:] == [6, -0.5, 1e15, -7, 50.25]
+            assert recording.reader.index.bins(0, 2**60, 60)[0][1:] == [6, -0.5, 1e15, -7, 50.25]
             assert recording.view(0, 10**18, 1)["bins"][0][1:] != []
             assert sum(entry[1] for entry in recording.view(0, 10**18, 1)["bins"]) == 6
             message, last = recording.extremes(0, 0, 1)
@@ -611,8 +613,13 @@ class TestRowsOfOthers:
             assert in_python(read_all(read, 0)[2].decode()) == rows
             assert in_python(read.view(0, 10**18, 100)["lines"]) == rows
             assert read.view(0, 10**18, 1)["lines"] == read.view(0, 10**18, 100)["lines"]
-            assert [entry[1] for entry in read.index.bins(0, 2**60, 10)] == [1, 1, 1]
-            assert [read._rows_before(read._offset(0, seq)) for seq in (1, 2, 3, 4)] == [0, 1, 2, 3]
+            assert [entry[1] for entry in read.reader.index.bins(0, 2**60, 10)] == [1, 1, 1]
+            assert [read.reader.rows_before(read.reader.offset(0, seq)) for seq in (1, 2, 3, 4)] == [
+                0,
+                1,
+                2,
+                3,
+            ]
             read.close()
         assert [(run["readings"], run["start"]) for run in recordings(tmp_path)] == [(3, rows[0][1] / 1e6)]
 
@@ -632,7 +639,7 @@ class TestRowsOfOthers:
                 assert told == CELLS
         for place, (cell, value) in enumerate(CELLS.items(), 1):
             time_us = (START_NS + place * 10**9) // 1000
-            assert recording.index.bins(time_us, time_us + 1, 10)[0][2] == value, cell
+            assert recording.reader.index.bins(time_us, time_us + 1, 10)[0][2] == value, cell
         recording.close()
 
     def test_cells_one_by_one(self, tmp_path: Path, page: Page) -> None:
@@ -648,7 +655,7 @@ class TestRowsOfOthers:
                 or value is not None
                 or not cell
             )
-            assert recording.index.bins(0, 2**60, 60)[0][2:] == [
+            assert recording.reader.index.bins(0, 2**60, 60)[0][2:] == [
                 min(4, value) if value is not None else 4, max(4, value or 0)
             ], cell  # fmt: skip
             recording.close()
@@ -695,7 +702,7 @@ class TestRowsOfOthers:
 def page(browser: Browser) -> Iterator[Page]:
     """A page with the reader that the dashboards have."""
     page = browser.new_page()
-    page.add_script_tag(path=ROOT / "common" / "static" / "bins.js")
+    page.add_script_tag(path=ROOT / "common" / "static" / "runs" / "bins.js")
     yield page
     page.close()
 
@@ -777,7 +784,7 @@ class TestOpening:
             assert [view["bins"][0][2], view["bins"][-1][3]] != ["nan", "nan"]
             json.dumps(view, allow_nan=False)
         shift = 50
-        assert recording.index.bins(0, 2**60, shift)[0][1:] == [9, -2, 1.5, 1, 9]
+        assert recording.reader.index.bins(0, 2**60, shift)[0][1:] == [9, -2, 1.5, 1, 9]
         assert read_all(recording, 0)[2] == exported(recording).partition(b"\n")[2]
         assert [line.split(",")[2] for line in read_all(recording, 0)[2].decode().splitlines()] == [
             "", "", "", "", "", "1.5", "", "-2", "",
@@ -870,6 +877,16 @@ class TestOpening:
             assert exported(recording) == HEADER + data
             recording.close()
             assert recordings(path.parent)[0]["readings"] == 50
+
+    @pytest.mark.parametrize("more", [-100, -50, -20, -1, 0, 1, 100])
+    def test_a_row_before_many_zeros_is_kept_wherever_it_begins(self, path: Path, more: int) -> None:
+        rows = random_rows(50)
+        data = write_log(path, rows)
+        with path.open("ab") as file:
+            file.write(bytes(2 * MAX_ROW + more) + b"\n")
+        recording = Recording(path)
+        assert (recording.head, read_all(recording, 0)[2]) == (50, data)
+        recording.close()
 
     @pytest.mark.parametrize("cell", ['"a\rb"', "a\rb", '"\r"'])
     def test_a_carriage_return_within_a_cell_ends_no_line(self, path: Path, cell: str) -> None:

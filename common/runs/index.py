@@ -21,9 +21,10 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any
 
-from common.runs.rows import MAX_ROW, PLAIN, plain, plain_row
+from common.runs.files import lines_at
+from common.runs.rows import MAX_ROW, PLAIN, SEQ, TIME, number_in, numbers_in, plain, plain_cells, start_in
 
 ROWS = 32
 LEVELS = 12
@@ -41,13 +42,6 @@ SETTLED = 2_500_000_000
 # Left to itself, SQLite would rather look at every bin of the level.
 SEQS = "FROM bins INDEXED BY seqs WHERE level = 0"
 STARTS = "FROM bins INDEXED BY starts WHERE level = 0"
-
-
-class LastBin(NamedTuple):
-    """A bin at the narrowest level: the number of its last reading, and where it ends, in µs of Unix time."""
-
-    last: int
-    stop_us: int
 
 
 class Index:
@@ -68,7 +62,7 @@ class Index:
         self._tables = {f"bins{i or ''}": range(i, min(fields, i + TABLE)) for i in range(0, fields, TABLE)}
         # The width of the narrowest bins, as a power of two.
         self.base = max(0, math.ceil(math.log2(ROWS / rate * 1e6)))
-        self._identity = None
+        self._identity = ""  # what the log was before it was read
         file = path.with_suffix(".index")
         for place in (":memory:",) if in_memory else (file, file, ":memory:"):
             try:
@@ -122,7 +116,8 @@ class Index:
             "SELECT bin, stop, row + count, last, checksum, plain FROM bins WHERE level = 0 "
             "ORDER BY bin DESC LIMIT 1"
         )
-        last = self._db.execute(query).fetchone() or (None, 0, 0, -1, 0, 1)
+        nothing = (None, 0, 0, -1, 0, 1)
+        last: tuple[int | None, int, int, int, int, int] = self._db.execute(query).fetchone() or nothing
         self._last_bin, self._position, self._rows, self._seq, self._checksum, self.is_plain = last
         self._checked = self._position  # up to where the checksum is that of the log
         self._open_bin: list[Any] | None = None
@@ -187,16 +182,13 @@ class Index:
                         if not data:
                             raise ValueError("it ends too early")
                         self._take(data)
-            except ValueError:
+            except (ValueError, sqlite3.Error) as error:
                 with suppress(sqlite3.Error):
                     self._db.rollback()
                     self._resume()
-                raise
-            except sqlite3.Error:
-                # A full disk, for example. What the bins lack is read from the log until they can be made.
-                with suppress(sqlite3.Error):
-                    self._db.rollback()
-                    self._resume()
+                # Or else a full disk, say: what the bins lack is read from the log until they are made.
+                if isinstance(error, ValueError):
+                    raise
 
     def commit(self, is_over: bool = False) -> None:
         """Have what is new written to the index's file.
@@ -205,7 +197,7 @@ class Index:
             is_over: whether all of the log is in it, so that the next one knows the log by its size and time.
         """
         with self._lock, suppress(sqlite3.Error, OSError):
-            if is_over and _identity(self.path) == self._identity:
+            if is_over:
                 query = "UPDATE about SET made_from = ? WHERE made_from <> ?"
                 self._db.execute(query, (self._identity, self._identity))
             self._db.commit()
@@ -227,17 +219,16 @@ class Index:
             length = len(line) + 1
             if not is_plain or not line:
                 self.is_plain = False
-                line = plain_row(line)
-                if not line:
+                cells = plain_cells(line)
+                if not cells:
                     position += length
                     continue
-            seq, time_ns, *texts = line.split(b",")
-            if not (seq.isdigit() and time_ns.isdigit()):
-                raise ValueError(f"invalid literal for the number and the time of a reading: {line[:40]!r}")
-            seq, time_now = int(seq), int(time_ns)
-            if time_now < self._time_ns:
+            else:
+                cells = line.split(b",")
+            seq, time_ns = start_in(cells)
+            if time_ns < self._time_ns:
                 raise ValueError(f"the time goes back at reading {seq}")
-            self._time_ns, number = time_now, time_now // 1000 >> self.base
+            self._time_ns, number = time_ns, time_ns // 1000 >> self.base
             if current is None or number != current[0]:
                 if current is not None:
                     current[6] = position
@@ -254,10 +245,10 @@ class Index:
             self._rows += 1
             current[2] = seq
             current[4] += 1
-            if len(texts) != self.fields:
-                raise ValueError(f"reading {seq} has {len(texts)} values, not {self.fields}")
+            if len(cells) != self.fields + 2:
+                raise ValueError(f"reading {seq} has {len(cells) - 2} values, not {self.fields}")
             slot = 7
-            for text in texts:
+            for text in cells[2:]:
                 if (value := number_in(text)) is not None:
                     low = current[slot]
                     if low is None:
@@ -312,10 +303,10 @@ class Index:
         """Return a place in the file shortly before a line; 0 if that is not known.
 
         Args:
-            column: whether it is the first line with at least this number (0), or time in µs (1).
+            column: whether it is the first line with at least this number (`SEQ`), or time in µs (`TIME`).
             value: that number, or time.
         """
-        if column == 0:
+        if column == SEQ:
             query = f"SELECT start {SEQS} AND first <= ? ORDER BY first DESC LIMIT 1"
         else:
             value >>= self.base
@@ -329,14 +320,15 @@ class Index:
         query = f"SELECT start, row {STARTS} AND start <= ? ORDER BY start DESC LIMIT 1"
         return self._one(query, offset) or (0, 0)
 
-    def last_bin(self, seq: int) -> LastBin | None:
-        """Return the last of the narrowest bins of which all readings have at most this number."""
+    def last_bin(self, seq: int) -> tuple[int, int]:
+        """Return of the last of the narrowest bins of which all readings have at most this number: the number
+        of its last reading, and where it ends, in µs of Unix time; 0 and 0 if there is none."""
         query = f"SELECT last, bin {SEQS} AND first <= ? ORDER BY first DESC LIMIT 2"
         with self._lock, suppress(sqlite3.Error):
             for last, number in self._db.execute(query, (seq,)):
                 if last <= seq:
-                    return LastBin(last, (number + 1) << self.base)
-        return None
+                    return last, (number + 1) << self.base
+        return 0, 0
 
     def shift_for(self, span_us: int, columns: int, rows: float = math.inf) -> int:
         """Return how wide bins have to be, as a power of two, so that so many are enough for this time.
@@ -394,19 +386,19 @@ class Index:
             while first < len(times):
                 number = times[first] >> shift
                 last = bisect_left(times, (number + 1) << shift, first)
-                extremes: list[float | None] = []
+                limits: list[float | None] = []
                 for values in fields:
                     known = [value for value in values[first:last] if value is not None]
-                    extremes += (min(known), max(known)) if known else (None, None)
-                _merge(found, number, last - first, extremes)
+                    limits += (min(known), max(known)) if known else (None, None)
+                _merge(found, number, last - first, limits)
                 first = last
         return [found[number] for number in sorted(found)]
 
     def _rows_between(
         self, start_us: int, stop_us: int
-    ) -> Iterator[tuple[list[int], list[list[float | None]]]]:
+    ) -> Iterator[tuple[list[int], list[Sequence[float | None]]]]:
         """Read from the log, a part at a time, the times of readings and the values of each field."""
-        offset = self.offset_before(1, start_us)
+        offset = self.offset_before(TIME, start_us)
         with self.path.open("rb") as file:
             offset = offset or len(file.readline())
             while offset < self._end and (data := lines_at(file, offset, PART, self._end)):
@@ -421,7 +413,7 @@ class Index:
                 except ValueError:
                     raise OSError(None, "somebody else has changed it") from None
                 first, last = bisect_left(times, start_us), bisect_left(times, stop_us)
-                yield times[first:last], [_numbers_in(column[first:last]) for column in columns]
+                yield times[first:last], [numbers_in(column[first:last]) for column in columns]
                 if last < len(times):
                     return
 
@@ -431,51 +423,12 @@ class Index:
             self._db.close()
 
 
-def lines_at(file: BinaryIO, offset: int, size: int, end: int) -> bytes:
-    """Read whole lines: about so many bytes, one row at least, but nothing from `end` on."""
-    lines = []
-    while data := _whole_lines(file, offset, size, end):
-        lines.append(data)
-        offset += len(data)
-        if data.strip():
-            break  # all before it were empty lines
-    return b"".join(lines)
-
-
-def _whole_lines(file: BinaryIO, offset: int, size: int, end: int) -> bytes:
-    file.seek(offset)
-    data = file.read(min(size, end - offset))
-    if offset + len(data) < end:
-        whole = data.rfind(b"\n") + 1
-        data = data[:whole] or data + file.readline(min(MAX_ROW, end - offset - len(data)))
-        if not data.endswith(b"\n") and offset + len(data) < end:
-            return b""  # half a line
-    return data
-
-
 def _identity(path: Path) -> str:
     """Return what changes when a file does; nothing if that is not sure, because it is too new."""
     about = path.stat()
     if time.time_ns() - max(about.st_mtime_ns, about.st_ctime_ns) < SETTLED:
         return ""
     return f"{about.st_size} {about.st_mtime_ns} {about.st_ctime_ns} {about.st_dev} {about.st_ino}"
-
-
-def number_in(text: bytes) -> float | None:
-    """Return the value in a column of a log; None for what is no number, or not finite."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-def _numbers_in(texts: Sequence[bytes]) -> list[float | None]:
-    with suppress(ValueError):
-        values = list(map(float, texts))
-        if all(map(math.isfinite, values)):
-            return values
-    return list(map(number_in, texts))
 
 
 def _merge(found: dict[int, list[Any]], number: int, count: int, extremes: list[float | None]) -> None:

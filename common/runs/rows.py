@@ -8,8 +8,11 @@ the logs of other programs lines can end with CRLF, and cells can be quoted, or 
 import csv
 import math
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 
+# The columns by which a place in a log is found: the number of a reading, and its time.
+SEQ, TIME = 0, 1
 # How many fields a log can have, and how long its longest line is, in bytes: some 24 for a value.
 MAX_FIELDS = 2**12
 MAX_ROW = 2**17
@@ -41,35 +44,66 @@ def start_of(line: bytes) -> tuple[int, int]:
     Raises:
         ValueError: if it is no row of a log.
     """
-    cells = cells_of(line)
-    if len(cells) < 2 or not (cells[0].isdigit() and cells[1].isdigit()):
-        raise ValueError(f"invalid literal for the number and the time of a reading: {line[:40]!r}")
-    if max(len(cells[0]), len(cells[1])) > 19:
-        raise ValueError("its numbers are too large")
-    return int(cells[0]), int(cells[1])
+    return start_in(cells_of(line))
 
 
-def plain_row(line: bytes) -> bytes:
-    """Return a row as `Recorder` writes it, without its end; nothing for an empty line.
+def start_in(cells: list[bytes]) -> tuple[int, int]:
+    """Return the same of a row whose cells these are.
 
     Raises:
         ValueError: if it is no row of a log.
     """
-    if not line.strip():
-        return b""
-    seq, time_ns = start_of(line)
-    return b",".join([b"%d" % seq, b"%d" % time_ns, *map(_plain_value, cells_of(line)[2:])])
+    if len(cells) < 2 or not (cells[0].isdigit() and cells[1].isdigit()):
+        line = b",".join(cells)
+        raise ValueError(f"invalid literal for the number and the time of a reading: {line[:40]!r}")
+    if len(cells[0]) > 19 or len(cells[1]) > 19:
+        raise ValueError("its numbers are too large")
+    return int(cells[0]), int(cells[1])
+
+
+def plain_cells(line: bytes) -> list[bytes]:
+    """Return the cells of a row as `Recorder` writes them; none for an empty line.
+
+    Raises:
+        ValueError: if it is no row of a log.
+    """
+    cells = cells_of(line)
+    if not cells:
+        return []
+    return [*(b"%d" % number for number in start_in(cells)), *map(_plain_value, cells[2:])]
 
 
 def plain(lines: bytes) -> bytes:
-    """Return the same for whole lines."""
-    rows = [row for line in lines.split(b"\n") if (row := plain_row(line))]
-    return b"".join(row + b"\n" for row in rows)
+    """Return whole lines as `Recorder` writes them.
+
+    Raises:
+        ValueError: if one of them is no row of a log.
+    """
+    rows = (cells for line in lines.split(b"\n") if (cells := plain_cells(line)))
+    return b"".join(b",".join(cells) + b"\n" for cells in rows)
 
 
 def _plain_value(cell: bytes) -> bytes:
     # Python would take 1_000 for a number, and JavaScript 0x10 and a blank.
     return cell if NUMBER.fullmatch(cell) and math.isfinite(float(cell)) else b""
+
+
+def number_in(text: bytes) -> float | None:
+    """Return the value in a plain cell; None for what is no number, or not finite."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def numbers_in(texts: Sequence[bytes]) -> Sequence[float | None]:
+    """Return the values in many plain cells, faster than one by one."""
+    with suppress(ValueError):
+        values = list(map(float, texts))
+        if all(map(math.isfinite, values)):
+            return values
+    return list(map(number_in, texts))
 
 
 def is_whole(line: bytes, columns: int) -> bool:

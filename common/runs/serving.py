@@ -20,8 +20,10 @@ from websockets.http11 import Request, Response
 from common.clients import MAX_BACKLOG, send_to_all
 from common.http import HttpConnection, download, serve_file, static_files
 from common.network import Address, announce
-from common.runs.recorder import repair
-from common.runs.recording import Recording, recordings
+from common.runs.recorder import Recorder
+from common.runs.recording import Recording, Run, recordings
+from common.runs.repair import repair
+from common.runs.replay import Replay
 
 # What test14b says of them.
 MOST_ROWS, NEWEST, COLUMNS = 100_000, 10_000, 2048
@@ -36,18 +38,18 @@ class Runs:
         log: the run that is recorded now, or replayed. Where it cannot begin yet, None; `begin` it later.
     """
 
-    def __init__(self, folder: Path, page: Path, log: Recording | None = None) -> None:
+    def __init__(self, folder: Path, page: Path, log: Recorder | Replay | None = None) -> None:
         self.folder, self.log = folder, log
         self.begun = asyncio.Event()
         self.files = {**static_files(), "/": page, "/dashboard": page}
 
-    def begin(self, log: Recording) -> None:
+    def begin(self, log: Recorder) -> None:
         """Let clients have the run that is recorded from now on."""
         self.log = log
         self.begun.set()
         self.begun = asyncio.Event()
 
-    async def open_run(self, name: str | None) -> Recording | None:
+    async def open_run(self, name: str | None) -> Run | None:
         """Return a run, which has to be given back to `close_run`.
 
         Args:
@@ -73,7 +75,7 @@ class Runs:
         """Return whether this is the run that is recorded now; one that is replayed is over."""
         return self.log is not None and self.log.speed is None and name == self.log.name
 
-    def close_run(self, run: Recording) -> None:
+    def close_run(self, run: Run) -> None:
         """Close what `open_run` has opened."""
         if run is not self.log:
             run.close()
@@ -92,8 +94,8 @@ class Runs:
             return serve_file(connection, request, self.files)
         if path == "/runs":
             runs = await asyncio.to_thread(recordings, self.folder)
-            for run in runs:
-                run["live"] = self._is_recorded(run["run"])
+            for listed in runs:
+                listed["live"] = self._is_recorded(listed["run"])
             response = connection.respond(200, json.dumps(runs))
             del response.headers["Content-Type"]
             response.headers["Content-Type"] = "application/json"
@@ -163,6 +165,7 @@ class Dashboard:
 
     async def handler(self, connection: ServerConnection) -> None:
         """Serve one socket, by the path of its address."""
+        assert connection.request
         role = connection.request.path.partition("?")[0]
         if role not in self.handlers:
             print(f"Refused a client with the path {role[:100]!r}")
@@ -237,13 +240,15 @@ class Dashboard:
             ExceptionGroup: of `ConnectionClosed` when the page has gone, of `TimeoutError` when it takes
                 nothing.
         """
+        assert connection.request
         name = parse_qs(connection.request.path.partition("?")[2]).get("run", [None])[0]
         try:
             opened = await self.runs.open_run(name) if name else None
         except ValueError as error:
             await connection.close(1008, str(error))
             return
-        recording = sending = None
+        recording: Run | None = None
+        sending: asyncio.Task[None] | None = None
 
         async def greet() -> None:
             """Say what run this is, as soon as there is one, and again when another one has begun."""
@@ -284,8 +289,10 @@ class Dashboard:
                                 json.dumps({"view": number, "from": start, "to": stop} | view)
                             )
                         case _:
-                            error = f"ERROR: {message[:40]!r} is not understood; the README has the protocol"
-                            await connection.send(json.dumps({"error": error}))
+                            problem = (
+                                f"ERROR: {message[:40]!r} is not understood; the README has the protocol"
+                            )
+                            await connection.send(json.dumps({"error": problem}))
                     await asyncio.sleep(0)
                 for task in (greeting, sending):
                     if task:
@@ -295,7 +302,7 @@ class Dashboard:
                 self.runs.close_run(opened)
 
 
-def _hello(recording: Recording) -> dict[str, Any]:
+def _hello(recording: Run) -> dict[str, Any]:
     """Return what a page is told of a run first."""
     return {
         "epoch": recording.epoch,
@@ -310,7 +317,7 @@ def _hello(recording: Recording) -> dict[str, Any]:
     }
 
 
-async def send_rows(connection: ServerConnection, recording: Recording, have: int) -> None:
+async def send_rows(connection: ServerConnection, recording: Run, have: int) -> None:
     """Send what comes after the reading `have`, for ever, and no faster than the page takes it.
 
     Raises:
