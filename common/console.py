@@ -170,6 +170,11 @@ def _is_terminal(stream: TextIO | None) -> bool:
 _aside = Console(_print_now)
 
 
+def printable(text: str) -> str:
+    """Replace what could play tricks on a terminal, or could not be printed at all, as `repr()` does."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
 def say(text: str) -> None:
     """Print a line in a thread that must not wait: that of an event loop beside somebody's own program."""
     print(text, file=sys.stdout if isinstance(sys.stdout, Console) else _aside)

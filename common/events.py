@@ -38,7 +38,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from common.clients import MAX_BACKLOG, send_to_all
-from common.console import say
+from common.console import printable, say
 from common.http import TYPES, HttpConnection, client_address, serve_file, static_files
 from common.network import announce
 from common.running import expect_hang_ups, run
@@ -512,7 +512,7 @@ async def _attempt(about: str, callback: Callable[..., Any], *event: Event) -> s
         task = asyncio.current_task()
         if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
             raise  # it is the server that stops
-        what = _printable(f"the handler of {about} failed: {last_line(error)}"[:500])
+        what = printable(f"the handler of {about} failed: {last_line(error)}"[:500])
         # The traceback begins in this module, which called the callback.
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
         lines = " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
@@ -525,11 +525,6 @@ def last_line(error: BaseException) -> str:
     """Return the line that ends an error's traceback, whatever its own `__str__` may raise."""
     lines = traceback.format_exception_only(error)
     return next(line for line in lines if not line.startswith(" ")).strip()
-
-
-def _printable(text: str) -> str:
-    """Replace what could play tricks on a terminal, or could not be printed at all, as `repr()` does."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 _json = json.JSONEncoder(check_circular=False, allow_nan=False)
@@ -560,7 +555,7 @@ class _Unsendable(Exception):
         """Return what is wrong, where, and what would be right."""
         if len(place) > 100:
             place = f"{place[:60]}…{place[-30:]}"
-        return _printable(f"JSON cannot hold {self.what} ({place}); {self.instead}")
+        return printable(f"JSON cannot hold {self.what} ({place}); {self.instead}")
 
 
 def _sendable(value: Any) -> Any:
@@ -635,7 +630,7 @@ def _sendable_array(array: Any) -> Any:
     try:
         plain = array.tolist()
     except Exception as error:  # whatever it may raise
-        what = f"{_brief(array)}, whose tolist() failed: {_printable(last_line(error))[:100]}"
+        what = f"{_brief(array)}, whose tolist() failed: {printable(last_line(error))[:100]}"
         raise _Unsendable(TypeError, what, "send a list") from None
     if type(plain) is type(array):  # as a number of more digits than Python's
         raise _Unsendable(TypeError, _brief(array), "send numbers or lists")

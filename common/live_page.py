@@ -34,7 +34,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from common.console import drain, say
+from common.console import drain, printable, say
 from common.events import (
     MAX_INTEGER,
     MAX_MESSAGE,
@@ -329,8 +329,7 @@ class LivePage:
         for id, why in refused.items():
             if isinstance(why, str) and id in self._values and id not in self._told:
                 self._told.add(id)
-                why = "".join(char for char in why[:200] if char.isprintable())
-                say(f"The element with the id {id!r} {why}")
+                say(f"The element with the id {id!r} {printable(why[:200])}")
         self._check_delivered()
 
     def _open_browser(self) -> None:

@@ -19,6 +19,46 @@ def test_nothing_else_stands_at_the_top() -> None:
     assert not known - top, f"{sorted(known - top)} missing at the root of the repository"
 
 
+# The rooms of `common`, and what is in them: flat what lessons share, and what only some of them need in wings.
+ROOMS = {
+    "common": "clients console events http live_page log network options running sampling sensors",
+    "common/runs": "files index recorder recording repair replay rows serving writer",
+    "common/drivers": "collector lines sensor tally text",
+    "common/demos": "factory market",
+    "common/static": "style.css icon.svg page.js plot.js events.js live_page.js",
+    "common/static/vendor": "uPlot.iife.min.js uPlot.min.css uPlot.LICENSE.txt",
+    "common/static/runs": "bins.js connection.js dashboard.js run.css run.js run_page.js run_plot.js",
+    "common/static/demos": "factory.css factory.js ticker.css ticker.js",
+}
+# Who may import from a wing: itself, and what is named here. Nothing flat needs a wing.
+NEEDED_BY = {
+    "runs": {"test14", "test14b", "test15", "common/drivers"},
+    "drivers": {"test15"},
+    "demos": {"test12", "test13"},
+}
+
+
+def test_each_file_of_common_is_in_its_room() -> None:
+    known = set()
+    for room, names in ROOMS.items():
+        ending = "" if "static" in room else ".py"
+        known |= {f"{room}/{name}{ending}" for name in names.split()}
+        known |= set() if ending == "" else {f"{room}/__init__.py"}
+    there = set(tracked("common"))
+    assert not there - known, f"{sorted(there - known)}: in which room of common it belongs is not said here"
+    assert not known - there, f"{sorted(known - there)} is missing"
+
+
+@pytest.mark.parametrize("path", tracked("common/*.py", "test*/server.py"))
+def test_who_needs_a_wing(path: str) -> None:
+    here = path.rpartition("/")[0]
+    for wing in re.findall(
+        r"^(?:from|import) common\.(\w+)\.", (ROOT / path).read_text(encoding="utf-8"), re.M
+    ):
+        allowed = {f"common/{wing}", *NEEDED_BY[wing]}
+        assert here in allowed, f"{path} imports from common/{wing}, which is for {sorted(NEEDED_BY[wing])}"
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_a_step_opens_with_what_it_shows(step: str) -> None:
     server, page = ((ROOT / step / name).read_text(encoding="utf-8") for name in ("server.py", "client.html"))

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from unicodedata import category
 
+from common.console import printable
 from common.drivers.collector import PassedOver
 from common.drivers.lines import NUMBER, RESERVED, MalformedReading, parse_fields
 from common.drivers.text import HAS_SERIAL, Command, SensorError, SerialPort, UdpPort
@@ -219,7 +220,7 @@ def _values_of(reading: Any, fields: dict[str, str]) -> tuple[list[float | None]
         raise MalformedReading(f"a reading of {count} values where {len(fields)} are expected")
     values = [_value(cell) for cell in cells]
     passed_over = [
-        f"{_printable(name)[:40]}: {_shown(cell)} is no number"
+        f"{printable(name)[:40]}: {_shown(cell)} is no number"
         for name, cell, value in zip(fields, cells, values, strict=True)
         if value is None and cell is not None
     ]
@@ -275,7 +276,7 @@ def _shown(thing: object) -> str:
         text = repr(thing)
     except Exception:  # a mistake in somebody's own type, or a number of too many digits
         text = f"something of the type {type(thing).__name__}"
-    text = _printable(" ".join(text[:1000].split()))
+    text = printable(" ".join(text[:1000].split()))
     return text if len(text) <= 60 else f"{text[:59]}…"
 
 
@@ -297,11 +298,7 @@ def _one_line(error: BaseException | str) -> str:
         text = " ".join(str(error)[:1000].split())
     except Exception:
         text = ""  # a mistake in somebody's own exception
-    return _printable(text)[:200]
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in text)
+    return printable(text)[:200]
 
 
 def open_sensor(

@@ -26,6 +26,7 @@ STUMBLING_BLOCKS = {
     "Ctrl-C on Windows": ("test1", "`NotImplementedError` on Windows"),
     "the page does not come back": ("test6", "The server is back, but"),
     "a file named websockets.py": ("test1", "`ModuleNotFoundError: No module named 'websockets.asyncio'"),
+    "a file named common.py": ("test10", "`ModuleNotFoundError: No module named 'common.events'"),
     "sending a dict": ("test8", "`TypeError: data is a dict-like object`"),
     "ws: from an https: page": ("test3", "`Disconnected: this page came by https"),
     "the port is in use": ("test1", f"`Cannot listen on port {PORT}."),

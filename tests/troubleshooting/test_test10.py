@@ -25,6 +25,13 @@ def steps_of_time(client: ClientConnection) -> Iterator[float]:
 class TestTroubles:
     step = "test10"
 
+    @trouble("`ModuleNotFoundError: No module named 'common.events'")
+    def test_file_named_common(self, copy: Copy, entry: Trouble) -> None:
+        copy.write("common.py", "")
+        server = copy.run()
+        assert server.wait_ended() != 0
+        entry.seen_in(server.output)
+
     @trouble("`ERROR: unknown event 'clack'")
     def test_another_name(self, copy: Copy, pages: Pages, entry: Trouble) -> None:
         copy.replace("client.html", 'socket.send("click"', 'socket.send("clack"')
