@@ -19,7 +19,7 @@ def test_nothing_else_stands_at_the_top() -> None:
     assert not known - top, f"{sorted(known - top)} missing at the root of the repository"
 
 
-# The rooms of `common`, and what is in them: flat what lessons share, and what only some of them need in wings.
+# The rooms of `common`: flat what lessons share, and what only some of them need in wings.
 ROOMS = {
     "common": "clients console events http live_page log network options running sampling sensors",
     "common/runs": "files index recorder recording repair replay rows serving writer",
