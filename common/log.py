@@ -29,16 +29,14 @@ class Log:
         error: what is wrong with the log, in words for the reader, or None.
     """
 
+    file: BinaryIO | None
+    error: str | None
+    loss: str | None
+
     def __init__(self, folder: Path, fields: Iterable[str], tell: Callable[[str], None]) -> None:
-        self.folder = folder
-        self.fields = fields
-        self.tell = tell
-        self.file: BinaryIO | None = None
-        self.error: str | None = None
-        self.size = 0
-        self.is_torn = False
-        self.unwritten = bytearray()
-        self.loss: str | None = None
+        self.folder, self.fields, self.tell = folder, fields, tell
+        self.file = self.error = self.loss = None
+        self.unwritten, self.size, self.is_torn = bytearray(), 0, False
 
     def write(self, seq: int, time_ns: int, values: Iterable[float]) -> None:
         """Append a row.

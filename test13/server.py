@@ -204,8 +204,7 @@ server.every(1, send_mended)
 
 if __name__ == "__main__":
     if options.listen_tcp:
-        listening = factory.listening_socket(options.host, options.listen_tcp, server)
-        server.background(factory.listen, listening, receive)
+        server.background(factory.listen, factory.listener(options.host, options.listen_tcp, server), receive)
     else:
         floor = factory.Floor(options.rate, options.seed)
         server.every(1 / options.rate, simulate)

@@ -35,15 +35,9 @@ class Log:
     """One new CSV file for this run. What write() is given is with the operating system when it returns."""
 
     def __init__(self, folder, fields, tell):
-        self.folder = folder
-        self.fields = fields
-        self.tell = tell  # whom to tell when the error changes
-        self.file = None
-        self.error = None
-        self.size = 0
-        self.is_torn = False
-        self.unwritten = bytearray()
-        self.loss = None
+        self.folder, self.fields, self.tell = folder, fields, tell
+        self.file = self.error = self.loss = None
+        self.unwritten, self.size, self.is_torn = bytearray(), 0, False
 
     def write(self, seq, time_ns, values):
         # While the disk refuses, rows wait here for it, but not without limit: memory is no disk.
@@ -172,10 +166,8 @@ def handle_command(role, command):
 
 
 async def main():
-    # The library answers pings by itself; one who sends many and reads no answer is cut off by the
-    # CarefulConnection. Compression would take more time than it saves on messages this short. The library's
-    # own limit on waiting bytes is raised to ours, because above it even its keepalive waits for the slow
-    # client. And at the end, a client that does not answer is waited for two seconds, not ten.
+    # Above write_limit even the library's keepalive waits for a slow client, so it is as high as ours.
+    # Compression would take more time than it saves; and at the end, who does not answer gets 2 s, not 10.
     server = await serve(
         handler,
         options.host,

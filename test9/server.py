@@ -30,10 +30,10 @@ options = parse_options(__doc__, sensors=["accelerometer", "cpu"], rate=20)
 sensor = SENSORS[options.sensor](options.rate, options.seed)
 running = asyncio.Event()
 clients = {"/control": set(), "/data": set()}
-HERE = Path(__file__).parent
-log = Log(HERE / "logs", sensor.fields, lambda _: send_to_all(clients["/control"], state()))
+log = Log(Path(__file__).parent / "logs", sensor.fields, lambda _: send_to_all(clients["/control"], state()))
 
 # Whatever is not in this table cannot be fetched, so no path leads out of these folders.
+HERE = Path(__file__).parent
 SHARED = ["style.css", "page.js", "plot.js", "vendor/uPlot.iife.min.js", "vendor/uPlot.min.css", "icon.svg"]
 FILES = {f"/common/static/{name}": HERE.parent / "common" / "static" / name for name in SHARED}
 FILES["/"] = FILES["/dashboard"] = HERE / "client.html"

@@ -150,7 +150,7 @@ async def lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
         yield begun
 
 
-def listening_socket(host: str | None, port: int, other: Address) -> socket.socket:
+def listener(host: str | None, port: int, other: Address) -> socket.socket:
     """Return a socket that listens at a port, on IPv4 and IPv6 alike where `host` is None.
 
     Args:
@@ -165,16 +165,16 @@ def listening_socket(host: str | None, port: int, other: Address) -> socket.sock
         raise SystemExit(f"Readings need a port of their own: --listen-tcp {port + 1}")
     try:
         if host is None and socket.has_dualstack_ipv6():
-            listener = socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+            opened = socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
         else:
             family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-            listener = socket.create_server(address[:2], family=family)
+            opened = socket.create_server(address[:2], family=family)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or f"there is no address {host!r}"
         raise SystemExit(f"Cannot listen for readings on port {port}: {reason}") from None
     # The connections that it accepts ask now and then whether a sender that says nothing is still there.
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    return listener
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    return opened
 
 
 async def listen(
@@ -184,7 +184,7 @@ async def listen(
     """Accept programs that send lines, for as long as the server runs.
 
     Args:
-        listener: what `listening_socket` returned.
+        listener: what `listener` returned.
         receive: is called for each program that connects, with its reader and writer.
     """
 
