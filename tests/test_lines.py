@@ -373,17 +373,15 @@ class TestParseLine:
     )
     def test_no_line_takes_long(self, part: str, before: str) -> None:
         def seconds(size: int) -> float:
-            times = []
-            for text in (f"{before}{part * (size // len(part))}", f"{before}{part * (size // len(part))}!"):
-                for _ in range(3):
-                    begun = time.thread_time()
-                    with contextlib.suppress(MalformedReading):
-                        parse_line(text)
-                    times.append(time.thread_time() - begun)
-            return min(times[:3]) + min(times[3:])
+            begun = time.thread_time()
+            for end in ("", "!"):
+                with contextlib.suppress(MalformedReading):
+                    parse_line(f"{before}{part * (size // len(part))}{end}")
+            return time.thread_time() - begun
 
-        # Four times the length takes about four times as long; what is quadratic would take sixteen times.
-        assert seconds(8000) < 10 * seconds(2000) + 0.005
+        # Four times the length takes about four times as long; what is quadratic would take sixteen times. A
+        # busy machine may be slow at any time, but hardly three times.
+        assert any(seconds(8000) < 10 * seconds(2000) + 0.005 for _ in range(3))
 
     def test_fields_of_the_option(self) -> None:
         assert parse_fields("x:m/s², y ,air pressure:hPa") == {"x": "m/s²", "y": "", "air pressure": "hPa"}

@@ -34,7 +34,7 @@ RUN_BY_A_TEST_BELOW = {"make dashboard", "python -m http.server", "python server
 NOT_RUN = {
     "make test": "it is what runs this test",
     "make bench": "it takes minutes, installs the rivals, and measures nothing while tests run beside it",
-    "make soak": "it takes a minute; test_soak.py runs the same for a quarter of one",
+    "make soak": "it takes a minute; test_soak.py runs the same for ten seconds",
     "make screenshots": "it takes minutes, and overwrites the pictures that are checked here",
     "make site": "test_site.py makes the same with the command that make runs",
     "make clean": "it removes the environment in which this test runs",

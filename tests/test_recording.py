@@ -248,7 +248,7 @@ class TestIndex:
             path = path.with_name(f"{fields}.csv")
             chance = random.Random(fields)
             rows: list[Row] = []
-            for i in range(1, 50):
+            for i in range(1, 20):
                 values = [None if chance.random() < 0.2 else chance.gauss(0, 9) for _ in range(fields)]
                 rows.append((i, START_NS + i * 10**7, values))
             lines = [

@@ -144,11 +144,14 @@ def sent_so_far(client: ClientConnection) -> list[str]:
     """Return what has been sent to a client up to now: the answer to a ping comes after all that."""
     messages: list[str] = []
     answered = client.ping()
+    deadline = time.monotonic() + 20
     while not answered.is_set():
+        if time.monotonic() > deadline:
+            raise TimeoutError("no answer to a ping within 20 s")
         with suppress(TimeoutError):
             messages.append(client.recv(timeout=0.05))
     with suppress(TimeoutError):
-        while True:
+        while time.monotonic() < deadline:
             messages.append(client.recv(timeout=0))
     return messages
 
