@@ -81,6 +81,7 @@ def picture_of_program(browser: Browser, step: Step, name: str, options: dict) -
         if page.get_by_role("button", name="Start", exact=True).is_enabled():
             page.get_by_role("button", name="Start", exact=True).click()
         wait_until(lambda: count_of(page) >= 1200, "a minute", 120)
+        expect(page.locator("#missing")).to_have_text("0")
     page.screenshot(path=FOLDER / f"{name}.png")
     page.close()
 

@@ -52,10 +52,11 @@ function begin(hello) {
   if (hello.epoch !== run.epoch) {
     another = run.received === 0 ? "" : `This is another run: ${nameOf(hello.run)}.`;
     run = new Run(hello);
+    due = 0;
     if (hello.live) thisRun = run;
     listRuns();
   }
-  due = hello.head;
+  if (!hello.live) due = hello.head;
   asked = "";
   isWaiting = false;
   trips = [];
