@@ -131,11 +131,11 @@ class TestSensors:
 class TestLog:
     @pytest.fixture
     def log_in(self, which: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Log]:
-        """The log of test5, and what the later steps have of it."""
-        if which == "common":
-            return Log
+        """The log of test5, and what the later steps have of it; what it tells is in `told`."""
         monkeypatch.setattr("sys.argv", ["server.py"])
-        return runpy.run_path(str(ROOT / "test5" / "server.py"))["Log"]
+        kind = Log if which == "common" else runpy.run_path(str(ROOT / "test5" / "server.py"))["Log"]
+        self.told: list[str] = []
+        return lambda folder, fields: kind(folder, fields, self.told.append)
 
     def test_rows(self, tmp_path: Path, log_in: Callable[..., Log]) -> None:
         with log_in(tmp_path / "logs", ["x", "y"]) as log:
@@ -160,6 +160,7 @@ class TestLog:
                 log.write(seq, seq, [1.0])
             assert log.error.startswith("ERROR: cannot write the log in logs: ")
             assert capsys.readouterr().out.count("ERROR") == 1, "said once, not for each row"
+            assert self.told == [log.error]
             log.unwritten += b"x" * MAX_UNWRITTEN
             full = len(log.unwritten)
             log.write(101, 101, [1.0])
@@ -169,6 +170,7 @@ class TestLog:
             log.write(101, 101, [1.0])
             assert log.error is None
             assert "OK: the log is written again" in capsys.readouterr().out
+            assert self.told[1:] == ["OK: the log is written again"]
         (path,) = (tmp_path / "logs").iterdir()
         assert len(read_log(path)) == 101
 

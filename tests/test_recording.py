@@ -724,12 +724,11 @@ def in_page(page: Page, text: str, fields: int) -> list[tuple[int, int, list[flo
     ask = """([text, fields]) => {
       const rows = parseRows(text, fields);
       const lines = text.split("\\n").filter((line) => line !== "").map(parseLine);
-      const known = (value) => (Number.isNaN(value) ? null : value);
       return lines.map(({ seq, time, values }, i) => {
-        const isOther = (column, field) => !Object.is(column[i], values[field]);
+        const isOther = (column, field) => !Object.is(column[i], values[field] ?? NaN);
         if (rows.times[i] !== time || rows.values.some(isOther))
           throw new Error(`two readers, two readings: ${text}`);
-        return [seq, time, values.map(known)];
+        return [seq, time, values];
       });
     }"""
     rows = page.evaluate(ask, [text, fields])

@@ -63,7 +63,6 @@ def held_up(copy: Copy) -> Iterator[Held]:
             "    broadcast(clients[role], message)\n",
             "    for connection in clients[role]:\n        await connection.send(message)\n",
         ),
-        ('            send_to_all("/control"', '            await send_to_all("/control"'),
         # Long messages fill the buffers of a client sooner.
         (
             '            send_to_all("/data", f"{values[0]}")',
