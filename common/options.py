@@ -1,8 +1,9 @@
 """The options that every server from test3 on understands."""
 
 import argparse
-import math
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 
@@ -66,32 +67,21 @@ def parse_port(text: str) -> int:
 
 
 def _rate(text: str) -> float:
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = 0
-    if not 0 < rate <= 10_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a sample rate; use more than 0 and at most 10000")
-    return rate
+    return _number(text, 10_000, "a sample rate; use more than 0 and at most 10000")
 
 
 def parse_speed(text: str) -> float:
     """Return how many times as fast something is to be played; for `extra`, as in `{"type": parse_speed}`."""
-    try:
-        times = float(text)
-    except ValueError:
-        times = 0
-    if not 0 < times <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a speed; use 10 for ten times as fast")
-    return times
+    return _number(text, 1_000_000, "a speed; use 10 for ten times as fast")
 
 
 def parse_seconds(text: str) -> float:
     """Return the time that an option gives, in seconds, which is more than 0; for `extra` too."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time; use a number of seconds")
-    return value
+    return _number(text, sys.float_info.max, "a time; use a number of seconds")
+
+
+def _number(text: str, most: float, what: str) -> float:
+    with suppress(ValueError):
+        if 0 < (number := float(text)) <= most:
+            return number
+    raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
