@@ -1,7 +1,7 @@
 """The tests, and which files and ports they use: that is settled here, before anything else is imported.
 
-Every step wants port 5678. Where several processes share the tests, the first of them has it. Each of the
-others works on a copy of the repository, in which another port stands for that one.
+Every step wants port 5678. Where several processes share the tests, each of them works on a copy of the
+repository, in which another port stands for that one.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ def reserve_port() -> tuple[int, socket.socket]:
 
     All of them are below those that systems give to clients.
     """
-    for port in (5678, *range(11678, 32000, 100)):
+    for port in range(11678, 32000, 100):
         with contextlib.suppress(OSError):
             socket.create_server(("", port)).close()
             return port, socket.create_server(("localhost", port + 99))
@@ -47,13 +47,11 @@ def copy_repository(folder: Path, port: int) -> None:
 
 if "PYTEST_XDIST_WORKER" in os.environ and "TESTS_PORT" not in os.environ:
     port, _reservation = reserve_port()
-    os.environ["TESTS_PORT"] = str(port)
-    if port != 5678:
-        _folder = tempfile.TemporaryDirectory(prefix="steps-", ignore_cleanup_errors=True)
-        copy_repository(Path(_folder.name), port)
-        ROOT = Path(_folder.name)
-        # Their `common` is that of the copy, as it is for all that they start.
-        sys.path.insert(0, str(ROOT))
-        os.environ["PYTHONPATH"] = str(ROOT)
+    _folder = tempfile.TemporaryDirectory(prefix="steps-", ignore_cleanup_errors=True)
+    copy_repository(Path(_folder.name), port)
+    ROOT = Path(_folder.name)
+    # The `common` of the copy is used here, and by all that is started here.
+    sys.path.insert(0, str(ROOT))
+    os.environ |= {"TESTS_PORT": str(port), "PYTHONPATH": str(ROOT)}
 
 PORT = int(os.environ.get("TESTS_PORT", 5678))

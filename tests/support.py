@@ -34,6 +34,9 @@ from tests import ROOT as ROOT
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# As in the terminal of a reader, whose environment is active: `python` is the one that runs this.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+
 # Those that no other tests use, but for the first, which programs take that find port 5678 in use.
 FREE_PORTS = itertools.cycle(range(PORT + 10, PORT + 99))
 

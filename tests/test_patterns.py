@@ -197,9 +197,9 @@ class Attack:
 def seconds(match: Callable[[str], object], text: str, times: int = 1) -> float:
     best = float("inf")
     for _ in range(times):
-        start = time.perf_counter()
+        start = time.thread_time()
         match(text)
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.thread_time() - start)
     return best
 
 

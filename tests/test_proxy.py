@@ -29,9 +29,7 @@ from tests.page import wait_for_readings
 from tests.readme import SECTIONS, fences
 from tests.support import PORT, ROOT, Server, Step, free_port, run, wait_until
 
-NGINX, OPENSSL = shutil.which("nginx"), shutil.which("openssl")
-# pip puts it beside the Python that runs this.
-CADDY = shutil.which("caddy", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+NGINX, OPENSSL, CADDY = map(shutil.which, ("nginx", "openssl", "caddy"))
 
 if not (NGINX and CADDY and OPENSSL) and not (sys.platform == "linux" and "CI" in os.environ):
     pytest.skip("needs nginx, caddy and openssl", allow_module_level=True)
