@@ -123,17 +123,18 @@ class ServedFromTheLog:
             assert count_of(page) == len(rows)
             assert page.get_by_text("Missing here").locator("xpath=../dd").inner_text() == "0"
 
-    def test_page_whose_readings_no_longer_come_asks_anew(
-        self, start_server: Callable[..., Server], pages: Pages
+    @pytest.mark.parametrize("name", ["control", "readings"])
+    def test_page_notices_that_a_socket_is_dead(
+        self, name: str, start_server: Callable[..., Server], pages: Pages
     ) -> None:
         pages.errors_are_expected = True
         server = start_server("--rate", "100")
         page = pages.connect()
         pages.command(page, "START")
         wait_for_readings(page, 20)
-        # The data socket is dead, and nobody says so. What the other one says is no reason to go on waiting.
-        page.evaluate("() => { window.dead = readings; dead.onmessage = null; }")
-        page.wait_for_function("() => readings !== dead")
+        # Nobody says so, and the other one goes on.
+        page.evaluate(f"() => {{ window.dead = {name}; dead.onmessage = null; }}")
+        page.wait_for_function(f"() => {name} !== dead")
         wait_for_readings(page, 300)
         stop(pages, page)
         assert page.evaluate(ROWS) == rows_of(server.log)

@@ -14,12 +14,13 @@ let readings = null;
 let wasOpen = false;
 let attempts = 0;
 let retry = null;
-let heard = Date.now();
+let heard = Date.now(); // when the server last said something on the one
+let caughtUp = Date.now(); // and when the page was last up to date, or readings came
 
 function connect() {
   disconnect();
   wasOpen = false;
-  heard = Date.now();
+  heard = caughtUp = Date.now();
   control = new WebSocket(`${server}control`);
   const name = find("run").value;
   if (name) setText(find("notice"), "Opening the run…");
@@ -28,13 +29,14 @@ function connect() {
   control.onclose = (event) => socketClosed("control", event);
   readings.onclose = (event) => socketClosed("data", event);
   control.onmessage = (event) => {
-    // As long as readings are missing, what is heard on this socket is no reason to go on waiting.
-    if (readings.readyState === WebSocket.OPEN && run.have >= due) heard = Date.now();
+    // As long as the other socket is not open, what is heard on this one is no reason to go on waiting.
+    if (readings.readyState === WebSocket.OPEN) heard = Date.now();
+    if (run.have >= due) caughtUp = Date.now();
     const message = JSON.parse(event.data);
     for (const [name, show] of Object.entries(shows)) if (name in message) show(message);
   };
   readings.onmessage = (event) => {
-    heard = Date.now();
+    caughtUp = Date.now();
     try {
       receive(JSON.parse(event.data));
       attempts = 0;
@@ -45,10 +47,10 @@ function connect() {
   };
 }
 
-// The server says something four times a second. When it does not, the network has failed, which the browser
-// itself would notice only after minutes.
+// The server says something four times a second. When it does not, or readings are missing and do not come, the
+// network has failed, which the browser itself would notice only after minutes.
 setInterval(() => {
-  if (retry || Date.now() - heard < 5000) return;
+  if (retry || Date.now() - Math.min(heard, caughtUp) < 5000) return;
   lost(wasOpen ? `nothing heard from ${host} for 5 seconds.` : explainClose({ code: 1006 }, false, host));
 }, 1000);
 
