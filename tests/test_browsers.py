@@ -44,6 +44,26 @@ def pages(browser: Browser, name: str) -> Iterator[Pages]:
 
 
 @pytest.fixture
+def server(pages: Pages) -> Iterator[Server]:
+    server = Server(pages.step.folder)
+    server.wait_listening()
+    yield server
+    pages.close()
+    server.stop()
+    server.remove_log()
+
+
+def open_with(pages: Pages, script: str, url: str) -> Page:
+    """Open a page in a browser that this script has changed, and connect it to the server."""
+    page = pages.open("about:blank")
+    page.add_init_script(script)
+    page.goto(url)
+    if 3 <= pages.step.number <= 9:
+        pages.button(page, "Connect").click()
+    return page
+
+
+@pytest.fixture
 def deaf_server() -> Iterator[None]:
     """What takes connections, at the port of the steps, and never says a word."""
     taken = []
@@ -97,26 +117,15 @@ def test_browser_that_never_says_that_it_failed(name: str, pages: Pages) -> None
 
 
 @pytest.mark.parametrize("name", ["test4", "test9", "test15"])
-def test_one_of_two_sockets_never_opens(name: str, pages: Pages) -> None:
-    server = Server(pages.step.folder)
-    try:
-        server.wait_listening()
-        page = pages.open("about:blank")
-        page.add_init_script(
-            f"""{MUTE}
-            let made = 0;
-            window.WebSocket = new Proxy(WebSocket, {{
-              construct: (target, args) => (made++ % 2 === 0 ? new target(...args) : new Mute()),
-            }});"""
-        )
-        page.goto((pages.step.folder / "client.html").as_uri())
-        if pages.step.number <= 9:
-            pages.button(page, "Connect").click()
-        server.wait_for("Hello, client")
-        expect(page.get_by_role("status")).to_have_text(GAVE_UP)
-    finally:
-        server.stop()
-        server.remove_log()
+def test_one_of_two_sockets_never_opens(server: Server, pages: Pages) -> None:
+    script = f"""{MUTE}
+    let made = 0;
+    window.WebSocket = new Proxy(WebSocket, {{
+      construct: (target, args) => (made++ % 2 === 0 ? new target(...args) : new Mute()),
+    }});"""
+    page = open_with(pages, script, (pages.step.folder / "client.html").as_uri())
+    server.wait_for("Hello, client")
+    expect(page.get_by_role("status")).to_have_text(GAVE_UP)
 
 
 # What browsers have got since Chrome 95, Firefox 93 and Safari 15.4, and pages like to use.
@@ -213,18 +222,18 @@ def try_out(pages: Pages, page: Page, earlier: str) -> None:
         field.click()
         expect(field).to_have_attribute("aria-pressed", "false")
     if has_runs(pages):
-        links = [
+        this_run, in_view = (
             page.get_by_role("link", name=f"Download {what}") for what in ("this run", "what is in view")
-        ]
-        expect(links[0]).to_have_attribute("href", re.compile(r"/log\.csv$"))
-        expect(links[1]).to_have_attribute("href", re.compile(r"/log\.csv\?from=[\d.]+&to=[\d.]+$"))
+        )
+        expect(this_run).to_have_attribute("href", re.compile(r"/log\.csv$"))
+        expect(in_view).to_have_attribute("href", re.compile(r"/log\.csv\?from=[\d.]+&to=[\d.]+$"))
         page.get_by_label("Run").focus()
         page.get_by_label("Run").select_option(earlier)
         expect(page.locator("#count")).to_have_text("3 readings")
-        expect(links[0]).to_have_attribute("href", re.compile(rf"/log\.csv\?run={earlier}$"))
-        expect(links[1]).to_have_attribute("href", re.compile(rf"/log\.csv\?run={earlier}&from="))
+        expect(this_run).to_have_attribute("href", re.compile(rf"/log\.csv\?run={earlier}$"))
+        expect(in_view).to_have_attribute("href", re.compile(rf"/log\.csv\?run={earlier}&from="))
         with page.expect_download() as download:
-            links[0].click()
+            this_run.click()
         assert len(download.value.path().read_text(encoding="utf-8-sig").splitlines()) == 4
 
 
@@ -239,11 +248,7 @@ def test_oldest_browsers(name: str, tmp_path: Path, pages: Pages) -> None:
     make_old(copy)
     copy.start()
     try:
-        page = pages.open("about:blank")
-        page.add_init_script(NEWER)
-        page.goto(copy.step.url)
-        if 3 <= pages.step.number <= 9:
-            pages.button(page, "Connect").click()
+        page = open_with(pages, NEWER, copy.step.url)
         expect(page.get_by_role("status").first).to_contain_text("Connected to")
         try_out(pages, page, earlier)
         assert pages.errors == []
@@ -267,20 +272,8 @@ def test_scripts_have_no_newer_syntax(path: str) -> None:
     ("name", "language"),
     [("test6", "C"), ("test9", "C"), ("test9", ""), ("test9", "en_US.UTF-8"), ("test14b", "C")],
 )
-def test_browser_whose_language_is_none(name: str, language: str, pages: Pages) -> None:
-    server = Server(pages.step.folder)
-    try:
-        server.wait_listening()
-        page = pages.open("about:blank")
-        page.add_init_script(
-            f"Object.defineProperty(Navigator.prototype, 'language', {{ get: () => {language!r} }});"
-        )
-        page.goto(pages.step.url)
-        if pages.step.number <= 9:
-            pages.button(page, "Connect").click()
-        expect(page.locator("figure canvas")).to_be_visible()
-        assert pages.errors == []
-    finally:
-        pages.close()
-        server.stop()
-        server.remove_log()
+def test_browser_whose_language_is_none(language: str, server: Server, pages: Pages) -> None:
+    script = f"Object.defineProperty(Navigator.prototype, 'language', {{ get: () => {language!r} }});"
+    page = open_with(pages, script, pages.step.url)
+    expect(page.locator("figure canvas")).to_be_visible()
+    assert pages.errors == []

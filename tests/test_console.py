@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -27,6 +28,7 @@ WITH_RUN = STEPS[STEPS.index("test3") :]
 
 # As a reader has it: with it, Python keeps nothing that it could still try to write in the end.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+ENVIRONMENT |= {"PYTHONIOENCODING": "utf-8", "BROWSER": f'"{sys.executable}" -c pass %s'}
 
 not_on_windows = pytest.mark.skipif(
     sys.platform == "win32", reason="the consoles and the signals here are those of other systems"
@@ -91,18 +93,23 @@ def ignoring(name: str = "") -> Callable[[], None]:
     return prepare
 
 
+def program(*arguments: str, **how: Any) -> subprocess.Popen:
+    """Start a Python program as somebody does at a terminal of his own."""
+    if sys.platform != "win32":
+        how = {"preexec_fn": ignoring()} | how
+    return subprocess.Popen([sys.executable, *arguments], env=ENVIRONMENT, encoding="utf-8", **how)
+
+
+def output_of(code: str) -> tuple[str, str, int]:
+    """Run a program to its end."""
+    with program("-c", code, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        return *running.communicate(timeout=20), running.returncode
+
+
 @contextlib.contextmanager
-def server_at(step: Step, console: int, *options: str, **how: object) -> Iterator[subprocess.Popen]:
+def server_at(step: Step, console: int, *options: str, **how: Any) -> Iterator[subprocess.Popen]:
     """Run the server of a step with this console."""
-    how.setdefault("preexec_fn", ignoring())
-    server = subprocess.Popen(
-        [sys.executable, "server.py", *options],
-        cwd=step.folder,
-        env=ENVIRONMENT | {"PYTHONIOENCODING": "utf-8", "BROWSER": f'"{sys.executable}" -c pass %s'},
-        stdout=console,
-        stderr=console,
-        **how,
-    )
+    server = program("server.py", *options, cwd=step.folder, stdout=console, stderr=console, **how)
     try:
         yield server
     finally:
@@ -143,8 +150,8 @@ def use(step: Step, client: object) -> None:
     ("name", "console"),
     [
         *[(name, unread) for name in WITH_RUN],
-        # All have the same console.
-        *[(name, console) for name in ("test5", "test11", WITH_RUN[-1]) for console in CONSOLES],
+        # All have the same console; test11 has a thread of its own for its server.
+        *[(name, console) for name in ("test11", WITH_RUN[-1]) for console in CONSOLES],
     ],
 )
 def test_server_goes_on_and_ends_well(
@@ -243,17 +250,12 @@ print("Größe ▀▄█ \\ud800")
 os.write(2, b"printed")
 sys.stdin.read()
 """
-    with subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=ENVIRONMENT | {"PYTHONIOENCODING": "utf-8"},
-    ) as program:
-        assert program.stderr.read(7) == b"printed", "it is more than the pipe takes, and nobody reads yet"
-        lines = program.communicate(timeout=30)[0].decode().splitlines()
+    pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
+    with program("-c", code, **pipes) as running:
+        assert running.stderr.read(7) == "printed", "it is more than the pipe takes, and nobody reads yet"
+        lines = running.communicate(timeout=30)[0].splitlines()
     assert lines == [*[f"line {i}" for i in range(20_000)], "Größe ▀▄█ ?"]
-    assert program.returncode == 0
+    assert running.returncode == 0
 
 
 @not_on_windows
@@ -277,15 +279,13 @@ def test_end_of_a_program_of_ones_own(console: Callable[[], tuple[int, list[int]
     """One that has said something beside its own output, and ends by itself."""
     code = "from common.console import say; say('beside')"
     writer, others = console()
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE, env=ENVIRONMENT
-    ) as program:
+    with program("-c", code, stdout=writer, stderr=subprocess.PIPE) as running:
         if console is unread:
             with pytest.raises(subprocess.TimeoutExpired):
-                program.wait(2)  # as every program does
+                running.wait(2)  # as every program does
             os.close(others.pop())
-        assert program.wait(10) == 0
-        assert program.stderr.read() == b""
+        assert running.wait(10) == 0
+        assert running.stderr.read() == ""
     for number in (writer, *others):
         os.close(number)
 
@@ -311,14 +311,11 @@ if os.fork() == 0:
     sys.exit(0)
 os.wait()
 """
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, timeout=20, encoding="utf-8", env=ENVIRONMENT
-    )
-    assert (result.returncode, result.stderr) == (0, "")
-    assert [line for line in result.stdout.splitlines() if line != "beside"] == [
-        f"line {i}" for i in range(20_000)
-    ]
-    assert result.stdout.count("beside") == 4
+    output, errors, status = output_of(code)
+    assert (status, errors) == (0, "")
+    lines = output.splitlines()
+    assert [line for line in lines if line != "beside"] == [f"line {i}" for i in range(20_000)]
+    assert lines.count("beside") == 4
 
 
 # Starts a program as the only one of a terminal of its own, whose number is the first argument.
@@ -331,19 +328,16 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 
 @not_on_windows
-@pytest.mark.parametrize("name", ["test3", "test11", "test14b"])
+@pytest.mark.parametrize("name", ["test11", "test14b"])
 def test_terminal_that_is_closed_ends_the_server(name: str) -> None:
     step = Step(name)
     master, terminal = os.openpty()
-    server = subprocess.Popen(
-        [sys.executable, "-c", LOGIN, str(terminal), sys.executable, "server.py"],
+    ends = {name: terminal for name in ("stdin", "stdout", "stderr")}
+    server = program(
+        *("-c", LOGIN, str(terminal), sys.executable, "server.py"),
         cwd=step.folder,
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
         pass_fds=[terminal],
-        preexec_fn=ignoring(),
-        env=os.environ | {"BROWSER": f'"{sys.executable}" -c pass %s'},
+        **ends,
     )
     try:
         os.close(terminal)
@@ -391,15 +385,7 @@ async def main():
 
 run(main(), None)
 """
-    result = subprocess.run(
-        [sys.executable, "-c", code.replace("{0}", number)],
-        capture_output=True,
-        timeout=20,
-        encoding="utf-8",
-        preexec_fn=ignoring(),
-        env=ENVIRONMENT,
-    )
-    assert (result.returncode, result.stdout, result.stderr) == (0, "all is done\nStopped\n", "")
+    assert output_of(code.replace("{0}", number)) == ("all is done\nStopped\n", "", 0)
 
 
 def test_program_whose_own_stdout_raises_anything_ends() -> None:
@@ -415,14 +401,12 @@ class Window:
 sys.stdout = Window()
 say("hello")
 """
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=20, encoding="utf-8")
-    assert (result.returncode, result.stderr) == (0, "")
+    assert output_of(code) == ("", "", 0)
 
 
 @not_on_windows
 def test_closed_terminal_ends_the_program_of_a_sensor(tmp_path: Path) -> None:
-    program = "import time\nwhile True: print(1.5, flush=True); time.sleep(0.1)"
-    (tmp_path / "prog.py").write_text(program)
+    (tmp_path / "prog.py").write_text("import time\nwhile True: print(1.5, flush=True); time.sleep(0.1)")
     step = Step("test15")
     command = f"command:python {tmp_path / 'prog.py'}"
     with server_at(step, subprocess.DEVNULL, "--sensor", command) as server:
@@ -433,26 +417,19 @@ def test_closed_terminal_ends_the_program_of_a_sensor(tmp_path: Path) -> None:
         child.wait(10)
 
 
-SLOW_END = """
-import asyncio, time
-from common.running import STOP_TIMEOUT, run
-
-async def main():
-    print("up", flush=True)
-    await asyncio.sleep(60)
-
-run(main(), None)
-time.sleep(STOP_TIMEOUT + 1)  # as a log does whose disk is slow
-print("all is written", flush=True)
-"""
-
-
 @not_on_windows
 def test_what_is_to_be_done_at_the_end_is_not_cut_off_with_the_clients() -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", SLOW_END], stdout=subprocess.PIPE, text=True, preexec_fn=ignoring()
-    ) as program:
-        assert program.stdout.readline() == "up\n"
-        program.send_signal(signal.SIGTERM)
-        output, _ = program.communicate(timeout=20)
-    assert (output, program.returncode) == ("Stopped\nall is written\n", 0)
+    code = """
+import asyncio, os, signal, time
+from common import running
+
+async def main():
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.sleep(60)
+
+running.STOP_TIMEOUT = 0.5
+running.run(main(), None)
+time.sleep(1)  # as a log does whose disk is slow
+print("all is written")
+"""
+    assert output_of(code) == ("Stopped\nall is written\n", "", 0)

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import json
 import math
+import re
 import signal
 import socket
 import subprocess
@@ -37,7 +38,7 @@ from common.events import (
 )
 from tests.conftest import Pages
 from tests.promises import next_event, request, send_event
-from tests.support import PORT, close_of, printed, raw_connection, reset, text_frame, wait_until
+from tests.support import PORT, close_of, messages, printed, raw_connection, reset, text_frame, wait_until
 
 URL = f"ws://localhost:{PORT}"
 
@@ -68,17 +69,6 @@ class NumPyLike:
 
     def tolist(self) -> Any:
         return self.value
-
-
-def test_names_that_come_twice_are_found_soon(server: EventServer) -> None:
-    server.on_message("click", lambda e: None)
-    names = [str(number) for number in range(40_000)]
-    members = ",".join(f'"{name}":1' for name in [*names, names[-1]])
-    with client(server) as page:
-        begun = time.monotonic()
-        page.send('{"event":"click","data":{' + members + "}}")
-        assert "the name '39999' is there twice in one object" in next_event(page, "error")
-        assert time.monotonic() - begun < 3
 
 
 class TestCallbacks:
@@ -150,15 +140,12 @@ class TestCallbacks:
             (Event(MESSAGE_EVENT, who, "go", True), 1, [who]),
             (Event(DISCONNECT_EVENT, who), 0, []),
         ]
-        assert (events[0][0].event, events[0][0].data) == (None, None)
         who.send("too late")  # which does no harm
 
     def test_a_lost_client_is_a_disconnect_too(self, server: EventServer) -> None:
         gone = threading.Event()
         server.on_disconnect(lambda e: gone.set())
-        lost = raw_connection()
-        wait_until(lambda: server.client_count == 1, "connected")
-        reset(lost)
+        reset(raw_connection())
         assert gone.wait(10)
         assert server.clients == []
 
@@ -178,14 +165,19 @@ class TestCallbacks:
             send_event(second, "echo", 2)
             assert next_event(second, "echo") == 2
             send_event(second, "release")
-            names: list[str] = []
-            while "echo" not in names:
-                names.append(json.loads(first.recv(timeout=30))["event"])
-            assert [name for name in names if name != "heartbeat"] == ["waited", "echo"]
+            names = (json.loads(message)["event"] for message in messages(first))
+            assert next(name for name in names if name != "heartbeat") == "waited"
+            assert next_event(first, "echo") == 1
 
     def test_what_a_callback_raises_is_told_and_changes_nothing(
         self, server: EventServer, capsys: pytest.CaptureFixture[str]
     ) -> None:
+        def plain_fails(e: Event) -> None:
+            raise ValueError(e.data)
+
+        def fails_like_ctrl_c(e: Event) -> None:
+            raise KeyboardInterrupt
+
         async def coroutine_fails(e: Event) -> None:
             await asyncio.sleep(0)
             raise KeyError("gone")
@@ -195,45 +187,36 @@ class TestCallbacks:
             task.cancel()
             await task
 
-        @server.on_message("fail")
-        def plain_fails(e: Event) -> None:
-            raise ValueError(e.data)
-
         def goodbye_fails(e: Event) -> None:
             raise OSError("gone too")
 
-        @server.on_message("fail")
-        def fails_hard(e: Event) -> None:
-            sys.exit(3)
-
-        @server.on_message("fail")
-        def fails_like_ctrl_c(e: Event) -> None:
-            raise KeyboardInterrupt
-
         server.on_connect(lambda e: 1 / 0)
         server.on_disconnect(goodbye_fails)
-        server.on_message("fail", coroutine_fails)
-        server.on_message("fail", awaits_what_is_cancelled)
+        server.on_message("fail", plain_fails)
+        server.on_message("fail", lambda e: sys.exit(3))
+        for func in (fails_like_ctrl_c, coroutine_fails, awaits_what_is_cancelled):
+            server.on_message("fail", func)
         server.on_message("fail", lambda e: e.client.send("the last one"))
         with client(server) as other:
-            assert next_event(other, "error").endswith(
-                "of the connect event failed: ZeroDivisionError: division by zero"
-            )
+            says = "the handler of the connect event failed: ZeroDivisionError: division by zero"
+            assert next_event(other, "error") == says
             with client(server) as page:
                 next_event(page, "error")
                 # Neither a terminal's control characters nor half a character may do harm.
                 send_event(page, "fail", "\x1b[31m\n\ud800")
-                failed = "the handler of the event 'fail' failed: "
-                assert next_event(page, "error") == failed + r"ValueError: \x1b[31m\n\ud800"
-                assert next_event(page, "error") == failed + "SystemExit: 3"
-                assert next_event(page, "error") == failed + "KeyboardInterrupt"
-                assert next_event(page, "error") == failed + "KeyError: 'gone'"
-                assert next_event(page, "error").startswith(failed + "asyncio.exceptions.CancelledError")
+                for error in (
+                    r"ValueError: \x1b[31m\n\ud800",
+                    "SystemExit: 3",
+                    "KeyboardInterrupt",
+                    "KeyError: 'gone'",
+                    "asyncio.exceptions.CancelledError",
+                ):
+                    assert f"the handler of the event 'fail' failed: {error}" in next_event(page, "error")
                 next_event(page, "the last one")
             wait_until(lambda: server.client_count == 1, "the client has left")
             server.send_all("end")
-            while (name := json.loads(other.recv(timeout=30))["event"]) != "end":
-                assert name == "heartbeat", "errors are for their own client alone"
+            names = (json.loads(message)["event"] for message in messages(other))
+            assert next(name for name in names if name != "heartbeat") == "end", "errors are for their own"
         output = printed(capsys)
         assert "\x1b" not in output
         for name in (
@@ -243,10 +226,7 @@ class TestCallbacks:
             "goodbye_fails",
             "<lambda>",
         ):
-            (line, *_) = [
-                line for line in output.splitlines() if line.startswith(f"{name}(), the handler of ")
-            ]
-            assert "(test_events.py:" in line, line
+            assert re.search(rf"^{name}\(\), the handler of .*\(test_events\.py:", output, re.M), name
 
     def test_timers(self, server: EventServer, capsys: pytest.CaptureFixture[str]) -> None:
         times: list[float] = []
@@ -362,31 +342,34 @@ class TestSending:
                 assert next_event(page, "one") == arrives
 
     def test_exactly_or_not_at_all(self, server: EventServer) -> None:
-        """What Python has and JSON or JavaScript cannot say is refused, with its place."""
+        """What Python has and JSON or JavaScript cannot say is refused in the caller, with its place."""
         deep: list[Any] = []
         for _ in range(100_000):
             deep = [deep]
+        circle: list[Any] = []
+        circle.append(circle)
         for data, error, words in [
-            (
-                1285704473650888702,
-                ValueError,
-                "1285704473650888702 exactly for a page (data); send it as text",
-            ),
+            (2**53 + 1, ValueError, "9007199254740993 exactly for a page (data); send it as text"),
             ([0, -(2**53) - 1], ValueError, "(data[1])"),
             (NumPyLike([2**60]), ValueError, "send it as text"),
             (10**5000, ValueError, "send it as text"),
             ({"list": [1, 2, 3, math.nan]}, ValueError, "nan (data.list[3]); send None"),
-            ({"list": [0.5, math.inf]}, ValueError, "inf (data.list[1])"),
+            ([Data(x=-math.inf)], ValueError, "-inf (data[0].x)"),
+            (NumPyLike([math.nan]), ValueError, "nan (data[0])"),
             (Decimal("NaN"), TypeError, "Decimal('NaN') (data)"),
             ([Fraction(1, 3)], TypeError, "Fraction(1, 3) (data[0])"),
             (datetime(2026, 1, 5), TypeError, "datetime.datetime(2026"),
             (memoryview(b"x"), TypeError, "memory"),
             (1j, TypeError, "1j"),
+            ({1, 2}, TypeError, "{1, 2}"),
+            (b"bytes", TypeError, "b'bytes'"),
+            ([Data(x=server)], TypeError, "(data[0].x)"),
             ({None: 1}, TypeError, "the key None"),
             ({True: 1}, TypeError, "the key True"),
             ({0.5: 1}, TypeError, "the key 0.5"),
             ({1: "a", "1": "b"}, ValueError, "two keys '1'"),
             (deep, ValueError, "nested too deeply"),
+            (circle, ValueError, "contains itself"),
             (NumPyLike(NumPyLike(1)), TypeError, "NumPyLike"),
             (NumPyLike, TypeError, "tolist() failed"),
             ({"x" * 150: object}, TypeError, f"(data.{'x' * 55}…{'x' * 30})"),
@@ -395,8 +378,6 @@ class TestSending:
                 server.send_all("x", data)
             assert str(caught.value).startswith("JSON cannot hold ")
             assert words in str(caught.value)
-        with pytest.raises(TypeError, match="the name of an event is text, not 7"):
-            server.send_all(7, None)
         exact = [2**53, -(2**53), 0.1, 1e300, True, None, "\ud800", "1285704473650888702", {"a": [[]]}]
         with client(server) as page:
             for data, arrives in [
@@ -435,39 +416,38 @@ class TestSending:
     def test_what_a_page_sends_is_exact_or_refused(self, server: EventServer) -> None:
         received: list[Any] = []
         server.on_message("x", lambda e: received.append(e.data) or e.client.send("done"))
+        many = ",".join(f'"{number}":1' for number in [*range(40_000), 39_999])
+        begun = time.monotonic()
         with client(server) as page:
             for data, why in [
                 ("NaN", "NaN is not JSON"),
                 ("[1e999]", "1e999 is too large"),
-                ('{"a": 1, "a": 2}', "the name 'a' is there twice"),
+                (f"{{{many}}}", "the name '39999' is there twice"),
                 ("9" * 5000, "a number of 5000 digits"),
                 ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
             ]:
                 page.send(f'{{"event": "x", "data": {data}}}')
                 assert f"({why}" in next_event(page, "error").replace("(it is ", "(")
+            assert time.monotonic() - begun < 3, "a name that is there twice is found soon"
             for data in ("1285704473650888702", '"\\ud800"'):
                 page.send(f'{{"event": "x", "data": {data}}}')
                 next_event(page, "done")
         assert received == [1285704473650888702, "\ud800"]
 
-    def test_what_cannot_be_sent_raises_in_the_caller(self, server: EventServer) -> None:
-        circle: list[Any] = []
-        circle.append(circle)
+    def test_whoever_is_to_get_it_what_cannot_be_sent_raises(self, server: EventServer) -> None:
         with client(server) as page:
             for send in (server.send_all, server.clients[0].send):
-                for data in (math.nan, math.inf, [Data(x=-math.inf)], NumPyLike([math.nan]), circle):
-                    with pytest.raises(ValueError, match="JSON cannot hold"):
-                        send("x", data)
-                for data in (object(), {1, 2}, b"bytes", [Data(x=server)], {(1, 2): 3}):
-                    with pytest.raises(TypeError):
-                        send("x", data)
+                with pytest.raises(TypeError, match="JSON cannot hold"):
+                    send("x", object())
+                with pytest.raises(TypeError, match="the name of an event is text, not 7"):
+                    send(7, None)
                 for name in ("open", "close", "heartbeat"):
                     with pytest.raises(ValueError, match="page's own"):
                         send(name, 1)
                 with pytest.raises(ValueError, match="characters"):
                     send("x", "x" * MAX_MESSAGE)
                 send("x", "x" * (MAX_MESSAGE - 100))
-            assert [len(next_event(page, "x")) for _ in range(2)] == [MAX_MESSAGE - 100] * 2
+                assert len(next_event(page, "x")) == MAX_MESSAGE - 100
         server.close()
         with pytest.raises(TypeError):
             server.send_all("x", object())  # also when nobody is there to get it
@@ -490,20 +470,15 @@ class TestSending:
         def send(name: int) -> None:
             for number in range(each):
                 server.send_all("number", [name, number])
-            server.send_all("end")
 
         threads = [threading.Thread(target=send, args=(name,)) for name in range(6)]
+        seen: dict[int, list[int]] = {name: [] for name in range(6)}
         with client(server) as page:
             for thread in threads:
                 thread.start()
-            seen: dict[int, list[int]] = {name: [] for name in range(6)}
-            ended = 0
-            while ended < len(threads):
-                message = json.loads(page.recv(timeout=30))
-                if message["event"] == "number":
-                    name, number = message["data"]
-                    seen[name].append(number)
-                ended += message["event"] == "end"
+            while not all(numbers[-1:] == [each - 1] for numbers in seen.values()):
+                name, number = next_event(page, "number")
+                seen[name].append(number)
         for thread in threads:
             thread.join()
         assert all(numbers == list(range(each)) for numbers in seen.values())
@@ -536,8 +511,8 @@ class TestSending:
             for number in range(1, 2 * MAX_QUEUED_CALLS + 1):
                 assert next_event(page, "number") == number
 
-    def test_a_thousand_clients_of_which_one_has_stalled(
-        self, server: EventServer, capsys: pytest.CaptureFixture[str], many_sockets: None
+    def test_of_a_hundred_clients_one_has_stalled(
+        self, server: EventServer, capsys: pytest.CaptureFixture[str]
     ) -> None:
         filled = threading.Event()
 
@@ -551,44 +526,24 @@ class TestSending:
         stalled.sendall(text_frame('{"event": "fill"}'))
         assert filled.wait(10)
         (victim,) = server.clients
-        others = [raw_connection() for _ in range(999)]
-        wait_until(lambda: server.client_count == 1000, "all are counted")
+        others = [raw_connection() for _ in range(99)]
+        wait_until(lambda: server.client_count == 100, "all are counted")
         # Each call only leaves a note for the loop; one that waited for a stalled client would never return.
-        text = "x" * 4_000
-        longest = 0.0
         for number in range(10):
-            started = time.monotonic()
-            server.send_all("tick", [number, text])
-            longest = max(longest, time.monotonic() - started)
+            server.send_all("tick", [number, "x" * 4_000])
         server.send_all("last")
-        assert longest < 10
         for other in others:
             received = bytearray()
             while b'"last"' not in received:
                 received += other.recv(2**20)
-            at = [received.index(b'{"event": "tick", "data": [%d, ' % number) for number in range(10)]
-            assert at == sorted(at)
-            assert received.count(text.encode()) == 10
-        wait_until(lambda: server.client_count == 999, "the stalled client is cut off")
+            ticks = re.findall(rb'"tick", "data": \[(\d), "x{4000}"', received)
+            assert ticks == [b"%d" % number for number in range(10)]
+        wait_until(lambda: server.client_count == 99, "the stalled client is cut off")
         assert victim not in server.clients
         assert printed(capsys) == "Cut off a client that does not read what it is sent\n"
         for one in [stalled, *others]:
             one.close()
         wait_until(lambda: server.client_count == 0, "all have left")
-
-    @pytest.fixture
-    def many_sockets(self) -> Iterator[None]:
-        """Enough sockets in one process; on many systems the usual limit is 1024 or less."""
-        try:
-            import resource
-        except ImportError:  # Windows, where no such limit is in the way
-            yield
-            return
-        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = 4096 if limits[1] == resource.RLIM_INFINITY else min(4096, limits[1])
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(wanted, limits[0]), limits[1]))
-        yield
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 class TestRunning:
@@ -731,36 +686,29 @@ except KeyboardInterrupt:
 
 
 class TestPages:
-    @pytest.mark.parametrize(("number", "is_told"), [(errno.ENOTCONN, False), (errno.EIO, True)])
     def test_client_that_is_gone_before_the_goodbye_is_no_error(
-        self,
-        server: EventServer,
-        monkeypatch: pytest.MonkeyPatch,
-        caplog: pytest.LogCaptureFixture,
-        number: int,
-        is_told: bool,
+        self, server: EventServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         tried = threading.Event()
 
         def shutdown(self: socket.socket, how: int) -> None:
             tried.set()
-            raise OSError(number, "as if the client had gone")
+            raise OSError(errno.ENOTCONN, "the client has gone")
+
+        def goodbye_after_more() -> bool:
+            with suppress(TimeoutError):
+                client.recv(2**20)
+            return tried.is_set()
 
         server.register_page("", "home")
         server.register_page("large", "x" * 2**24)
         with socket.create_connection(("localhost", PORT), timeout=0.1) as client:
-
-            def goodbye_after_more() -> bool:
-                with suppress(TimeoutError):
-                    client.recv(2**20)
-                return tried.is_set()
-
             monkeypatch.setattr(socket.socket, "shutdown", shutdown)
             client.sendall(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
             wait_until(goodbye_after_more, "the server has sent all, and says goodbye")
         # The answer to the next one comes after whatever has been said of this one.
         assert request("GET", "/").body == b"home"
-        assert ("as if the client had gone" in caplog.text) == is_told
+        assert "the client has gone" not in caplog.text
 
     def test_what_is_registered_is_served(self, server: EventServer, tmp_path: Path) -> None:
         file = tmp_path / "page.html"
@@ -792,7 +740,6 @@ class TestPages:
         assert "/, /from a file, /Überblick/1?" in missing.body.decode()
         for path in ("/nothing", "//", "/%", "/%ff", "/photo"):
             assert request("GET", path).status == 404, path
-        assert request("DELETE", "/").status == 405
         server.register_page("", "<p>another</p>")
         assert request("GET", "/").body == b"<p>another</p>"
         assert "class EventSocket" in request("GET", "/common/static/events.js").body.decode()
@@ -820,19 +767,9 @@ class TestEventSocket:
         wait_for_events(page, "open")
         return page
 
-    def test_page_sends_exactly_or_not_at_all(self, server: EventServer, pages: Pages) -> None:
-        server.register_page("", "<!doctype html><script src='/common/static/events.js'></script>")
+    def test_page_sends_exactly_or_not_at_all(self, server: EventServer, page: Page) -> None:
         received: list[Any] = []
         server.on_message("x", lambda e: received.append(e.data))
-        page = pages.open(f"http://localhost:{PORT}/")
-        page.evaluate(
-            """() => new Promise((resolve) => {
-                window.socket = new EventSocket();
-                window.errors = [];
-                socket.onevent("error", (e) => errors.push(e.data));
-                socket.onevent("open", resolve);
-            })"""
-        )
         refused = {
             "12n": "12 exactly; send it as text",
             "{ a: [0, 1285704473650888702] }": "1285704473650888700 (1) exactly; send it as text",
@@ -850,7 +787,7 @@ class TestEventSocket:
         }
         for code, why in refused.items():
             assert page.evaluate(f"() => socket.send('x', {code})") is False
-            said = page.evaluate("() => errors.pop()")
+            said = page.evaluate("() => told.pop().data")
             assert said.startswith('"x" was not sent: JSON cannot hold ')
             assert why in said
         exact = [2**53 - 1, 1e300, 0.1, None, True, "\ud800", {"a": [[]]}]
@@ -862,14 +799,13 @@ class TestEventSocket:
     def test_events_both_ways(self, server: EventServer, page: Page) -> None:
         assert page.evaluate("() => EventSocket.isSupported()") is True
         assert page.evaluate("() => told") == [{"event": "open", "data": f"localhost:{PORT}"}]
-        page.evaluate("() => socket.onevent('echo', (e) => told.push('second listener'))")
+        page.evaluate("() => socket.onevent('echo', () => told.push('second listener'))")
         data = {"count": 3, "list": [1.5, None, "Grüße <b>"], "inner": {"x": {}}}
         assert page.evaluate("(data) => socket.send('echo', data)", data) is True
         page.wait_for_function("told.length === 3")
         assert page.evaluate("() => told.slice(1)") == [{"event": "echo", "data": data}, "second listener"]
         page.evaluate("() => socket.send('echo')")
-        page.wait_for_function("told.length === 5")
-        assert page.evaluate("() => told[3]") == {"event": "echo", "data": None}
+        assert wait_for_events(page, "echo", 2)[-1]["data"] is None
         page.evaluate("() => socket.send('nobody listens to this')")
         (*_, error) = wait_for_events(page, "error")
         assert error["data"] == "unknown event 'nobody listens to this'; try 'echo'"
@@ -905,12 +841,10 @@ class TestEventSocket:
         )
         server.close()
         (closed,) = wait_for_events(page, "close")
-        assert closed == {
-            "event": "close", "data": "close code 1001", "code": 1001, "reason": "", "wasOpen": True,
-        }  # fmt: skip
+        assert (closed["data"], closed["code"], closed["wasOpen"]) == ("close code 1001", 1001, True)
         assert page.evaluate("() => socket.send('echo', 1)") is False
-        assert wait_for_events(page, "error", 2)[-1] == {"event": "error", "data": says}
-        assert len(wait_for_events(page, "echo", 0)) == 0
+        assert wait_for_events(page, "error", 2)[-1]["data"] == says
+        assert wait_for_events(page, "echo", 0) == []
 
     def test_reconnect_waits_longer_each_time_and_never_the_same(
         self, server: EventServer, page: Page

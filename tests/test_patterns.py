@@ -88,13 +88,10 @@ def in_javascript(path: str) -> Iterator[Found]:
             yield Found(f"{path}: /{pattern}/", pattern, flags)
 
 
-PYTHON = [found for path in tracked("common/*.py", "test*/server.py") for found in in_python(path)]
-JAVASCRIPT = [
-    found
-    for path in tracked("common/static/*.js", "test*/client.html")
-    if "uPlot" not in path
-    for found in in_javascript(path)
-]
+PROGRAMS = tracked("common/*.py", "test*/server.py")
+SCRIPTS = [path for path in tracked("common/static/*.js", "test*/client.html") if "uPlot" not in path]
+PYTHON = [found for path in PROGRAMS for found in in_python(path)]
+JAVASCRIPT = [found for path in SCRIPTS for found in in_javascript(path)]
 
 CATEGORIES = {
     op.CATEGORY_DIGIT: r"\d", op.CATEGORY_NOT_DIGIT: r"\D", op.CATEGORY_SPACE: r"\s",
@@ -110,14 +107,9 @@ class Attack:
         self.tree = parser.parse(text, flags)
         self.sets: list[tuple[Any, Any]] = []
         self.collect(self.tree)
-        literals = {chr(value) for kind, value in self.sets if kind is op.LITERAL}
-        literals |= {
-            chr(value if kind is op.LITERAL else value[0])
-            for outer, items in self.sets
-            if outer is op.IN
-            for kind, value in items
-            if kind in (op.LITERAL, op.RANGE)
-        }
+        parts = [part for kind, value in self.sets for part in (value if kind is op.IN else [(kind, value)])]
+        literals = {chr(value) for kind, value in parts if kind is op.LITERAL}
+        literals |= {chr(value[0]) for kind, value in parts if kind is op.RANGE}
         # Of characters that the pattern does not tell apart, one will do.
         one_of_each = {}
         for char in [*"a1 ", *sorted(literals), *"A_-.,:;\t\n\0\u00e9!"]:
@@ -134,12 +126,9 @@ class Attack:
     def children(self, kind: Any, value: Any) -> list[Any]:
         if kind is op.BRANCH:
             return value[1]
-        if kind in REPEATS:
-            return [value[2]]
-        if kind is op.SUBPATTERN:
-            return [value[3]]
-        if kind in (op.ASSERT, op.ASSERT_NOT):
-            return [value[1]]
+        places = {op.SUBPATTERN: 3, op.ASSERT: 1, op.ASSERT_NOT: 1} | dict.fromkeys(REPEATS, 2)
+        if kind in places:
+            return [value[places[kind]]]
         return [value] if kind is op.ATOMIC_GROUP else []
 
     def accepts(self, part: tuple[Any, Any], char: str) -> bool:
@@ -307,15 +296,10 @@ def test_all_patterns_are_seen() -> None:
     # Modules and pages of which it is known that they have some.
     seen = {found.where.partition(":")[0] for found in PYTHON + JAVASCRIPT}
     assert {"common/http.py", "common/drivers/lines.py", "common/static/page.js", "test3/client.html"} <= seen
-    for path in tracked("common/*.py", "test*/server.py"):
+    for path in PROGRAMS:
         assert "from re import" not in (ROOT / path).read_text(encoding="utf-8"), path
     # As many as there are in the scripts for whoever looks for them in a simpler way.
-    scripts = [path for path in tracked("common/static/*.js", "test*/client.html") if "uPlot" not in path]
-    for path in scripts:
-        text = (ROOT / path).read_text(encoding="utf-8")
-        used = len(
-            re.findall(
-                r"\.(?:replace|replaceAll|match|matchAll|split|search)\(/|/[a-z]*\.(?:test|exec)\(", text
-            )
-        )
+    use = r"\.(?:replace|replaceAll|match|matchAll|split|search)\(/|/[a-z]*\.(?:test|exec)\("
+    for path in SCRIPTS:
+        used = len(re.findall(use, (ROOT / path).read_text(encoding="utf-8")))
         assert sum(found.where.startswith(f"{path}:") for found in JAVASCRIPT) >= used, path

@@ -240,12 +240,10 @@ def test_requests(step: Step, ports: list[int], start_server: Callable[..., Serv
     start_server()
     for port in ports:
         assert ask(port, "GET", "/dashboard?a=b").body == (step.folder / "client.html").read_bytes()
-        assert ask(port, "GET", "/favicon.ico").status == 200
         assert ask(port, "GET", "/nothing").status == 404
         assert ask(port, "HEAD", "/").body == b""
         refused = ask(port, "POST", "/", b"x" * 500_000)
-        assert (refused.status, refused.headers["Allow"]) == (405, "GET, HEAD")
-        assert refused.body == b"This server answers GET and HEAD only.\n"
+        assert (refused.status, refused.body) == (405, b"This server answers GET and HEAD only.\n")
         if step.name == "test14b":
             tag = ask(port, "GET", "/").headers["ETag"]
             assert ask(port, "GET", "/", If_None_Match=f'"x", W/{tag}').status == 304

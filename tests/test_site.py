@@ -8,7 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
-from html.parser import HTMLParser
+from html import unescape
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urljoin
@@ -26,7 +26,6 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SECTIONS = sections(README)
 DESKTOP, PHONE = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
-HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
 PAGES = {page_name(heading): heading for heading in SECTIONS if heading != "Contents"}
 
 # What makes a page wider than the window; code and tables may be wider, because they scroll by themselves.
@@ -84,6 +83,17 @@ CHANGES = """() => [
 })"""
 
 
+def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=os.environ | {"PYTHONIOENCODING": "utf-8"},
+        encoding="utf-8",
+    )
+
+
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site, made once for all workers of a run."""
@@ -96,14 +106,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     except FileExistsError:
         wait_until(printed.exists, "another worker has made the site", timeout=120)
     else:
-        result = subprocess.run(
-            [sys.executable, "-m", "tests.site", str(folder)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=os.environ | {"PYTHONIOENCODING": "utf-8"},
-            encoding="utf-8",
-        )
+        result = run_python("-m", "tests.site", str(folder))
         unfinished = base / "site.unfinished"
         unfinished.write_text(result.stdout, encoding="utf-8")
         unfinished.rename(printed)  # which others see at once, and whole
@@ -264,44 +267,21 @@ def test_search(page: Page, address: str) -> None:
     expect(results.filter(has_text=PAGES["test9"]).first).to_be_visible()
 
 
-class Parsed(HTMLParser):
-    """A page of the site: its anchors, its links, what it loads, its headings and its text."""
+class Parsed:
+    """A page of the site, as Sphinx writes it: its anchors, its links, what it loads, headings and text."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.ids: set[str] = set()
-        self.links: list[str] = []
-        self.loads: list[str] = []
-        self.beside: dict[str, str] = {}
-        self.headings: list[str] = []
-        self.in_heading = False
-        self.texts: list[str] = []
-        self.feed(path.read_text(encoding="utf-8"))
-        self.words = words("".join(self.texts))
+        page = path.read_text(encoding="utf-8")
+        self.ids = set(re.findall(r'<\w[^>]* id="([^"]+)"', page))
+        self.links = [unescape(link) for link in re.findall(r'<a\s[^>]*?href="([^"]*)"', page)]
+        self.beside = dict(re.findall(r'<a class="(next-page|prev-page)" href="([^"]*)"', page))
+        self.loads = re.findall(r'<(?:link\s[^>]*?href|\w[^>]* src)="([^"]*)"', page)
+        self.headings = [plain(found) for _, found in re.findall(r"<h([1-6])>(.*?)</h\1>", page, re.S)]
+        self.words = words(plain(page) + " ".join(re.findall(r' alt="([^"]*)"', page)))
 
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        values = {name: value or "" for name, value in attributes}
-        if "id" in values:
-            self.ids.add(values["id"])
-        if tag == "a" and "href" in values:
-            self.links.append(values["href"])
-            if values.get("class") in ("next-page", "prev-page"):
-                self.beside[values["class"]] = values["href"]
-        elif target := values.get("src") or (tag == "link" and values.get("href")):
-            self.loads.append(target)
-        if "alt" in values:
-            self.texts.append(f" {values['alt']} ")
-        if tag in HEADINGS:
-            self.headings.append("")
-            self.in_heading = True
 
-    def handle_endtag(self, tag: str) -> None:
-        self.in_heading = self.in_heading and tag not in HEADINGS
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-        if self.in_heading:
-            self.headings[-1] += data
+def plain(html: str) -> str:
+    return " ".join(unescape(re.sub(r"<[^>]*>", "", html)).split())
 
 
 @pytest.fixture(scope="session")
@@ -328,13 +308,8 @@ def test_nothing_is_loaded_from_elsewhere(parsed: dict[str, Parsed], site: Path)
     assert texts
     imported = re.compile(r"@import|url\(\s*[\"']?(?:https?:)?//")
     assert [path.name for path, text in texts.items() if imported.search(text)] == []
-    elsewhere = [
-        f"{name}: {url}"
-        for name, page in parsed.items()
-        for url in page.loads
-        if re.match("(https?:)?//", url)
-    ]
-    assert elsewhere == []
+    loads = {url for page in parsed.values() for url in page.loads}
+    assert [url for url in loads if re.match("(https?:)?//", url)] == []
 
 
 def test_next_and_previous_lead_through_everything(parsed: dict[str, Parsed]) -> None:
@@ -356,7 +331,7 @@ def test_next_and_previous_lead_through_everything(parsed: dict[str, Parsed]) ->
 def test_nothing_of_a_section_is_lost(name: str, parsed: dict[str, Parsed]) -> None:
     heading = PAGES[name]
     page = parsed[f"{name}.html"]
-    headings = [" ".join(shown.removesuffix("¶").split()) for shown in page.headings]
+    headings = [shown.removesuffix("¶") for shown in page.headings]
     wanted = [heading, *(text.replace("`", "") for text in headings_in(SECTIONS[heading]))]
     assert [shown for shown in headings if shown in wanted] == wanted
     assert words_of_markdown(SECTIONS[heading]) - page.words == set(), (
@@ -383,11 +358,8 @@ def words_of_markdown(text: str) -> set[str]:
 @pytest.mark.parametrize(
     ("mistake", "said"),
     [
-        ("[a](#no-such-heading)", "section 'Licence': there is no heading for the link #no-such-heading"),
-        (
-            "[a](common/no_such_file.py)",
-            "section 'Licence': there is no file for the link common/no_such_file.py",
-        ),
+        ("[a](#no-such)", "section 'Licence': there is no heading for the link #no-such"),
+        ("[a](common/no_such.py)", "section 'Licence': there is no file for the link common/no_such.py"),
         ("## Another section", "the section 'Another section' is not in the contents"),
     ],
 )
@@ -411,19 +383,8 @@ def test_links_of_the_readme_become_those_of_the_site() -> None:
 def test_a_warning_of_sphinx_is_an_error(tmp_path: Path) -> None:
     readme = "# Title\n\n## Contents\n\n- [Section](#section)\n\n## Section\n\n#### Two levels deeper\n"
     code = "import sys; from pathlib import Path; from tests.site.__main__ import build"
-    result = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            f"{code}; build(Path(sys.argv[1]), sys.argv[2])",
-            str(tmp_path / "site"),
-            readme,
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        env=os.environ | {"PYTHONIOENCODING": "utf-8"},
-        encoding="utf-8",
-    )
+    build = f"{code}; build(Path(sys.argv[1]), sys.argv[2])"
+    result = run_python("-c", build, str(tmp_path / "site"), readme)
     assert result.returncode != 0
-    assert "section.md" in result.stderr
-    assert "MistakeError: Sphinx says above what is wrong" in result.stderr
+    assert "section.md" in result.stdout
+    assert "MistakeError: Sphinx says above what is wrong" in result.stdout

@@ -33,7 +33,7 @@ from common.runs.index import MOST_ROWS
 from common.runs.recording import Recording
 from tests.benchmarks.dashboard import browser
 from tests.benchmarks.plot import memory
-from tests.benchmarks.result import Result
+from tests.benchmarks.result import Result, at_most
 from tests.conftest import REMEMBER_PLOTS
 from tests.support import ROOT, free_port
 
@@ -95,13 +95,7 @@ class FastRun:
         shutil.copytree(ROOT / "test14b", folder / "test14b", ignore=shutil.ignore_patterns("logs"))
         self.logs = folder / "test14b" / "logs"
         self.port = free_port()
-        command = [
-            sys.executable,
-            "-u",
-            "-m",
-            "tests.benchmarks.fast_run",
-            str(folder / "test14b" / "server.py"),
-        ]
+        command = [sys.executable, "-u", "-m", "tests.benchmarks.fast_run", folder / "test14b" / "server.py"]
         command += ["--host", "127.0.0.1", "--port", str(self.port), "--rate", str(RATE), "--seed", "1"]
         self.process = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -180,9 +174,7 @@ def run() -> list[Result]:
             before = server.private_memory(), memory(page)
             server.grow(HOUR)
             openings = [opening(chromium, server) for _ in range(OPENINGS)]
-            print(
-                f"  ms to a complete picture: {', '.join(f'{ms:.0f}' for ms in sorted(openings))}", flush=True
-            )
+            print(f"  ms to a complete picture: {[round(ms) for ms in sorted(openings)]}", flush=True)
             drawings, frames = page.evaluate(COUNT_DRAWINGS, SECONDS)
             with clients(server.port):
                 process = psutil.Process(server.process.pid)
@@ -200,19 +192,13 @@ def run() -> list[Result]:
         computed = views(recording.view, *span(server.logs))
         recording.close()
     more = [(now - then) / 2**20 for now, then in zip(after, before, strict=True)]
-    ms = median(openings)
     return [
-        Result(
-            "history: view of ten million, median",
-            f"{computed[0]:.1f} ms",
-            "50 ms or less",
-            computed[0] <= 50,
-        ),
-        Result("history: the slowest of 200", f"{computed[1]:.1f} ms", "50 ms or less", computed[1] <= 50),
+        at_most("history: view of ten million, median", computed[0], 50, "ms", ".1f"),
+        at_most("history: the slowest of 200", computed[1], 50, "ms", ".1f"),
         Result("history: the same over a socket", f"{asked[0]:.1f}, {asked[1]:.1f} ms", "", True),
-        Result("history: an hour, complete picture", f"{ms:.0f} ms", "1000 ms or less", ms <= 1000),
-        Result("history: server, ten million", f"{more[0]:+.1f} MiB", "32 MiB or less", more[0] <= 32),
-        Result("history: page, ten million", f"{more[1]:+.1f} MiB", "32 MiB or less", more[1] <= 32),
+        at_most("history: an hour, complete picture", median(openings), 1000, "ms"),
+        at_most("history: server, ten million", more[0], 32, "MiB", "+.1f"),
+        at_most("history: page, ten million", more[1], 32, "MiB", "+.1f"),
         Result("history: server with 11 clients", f"{busy:.0f} % of a core", "", True),
         Result("history: the page's drawings, frames", f"{drawings:.0f}, {frames:.0f} a second", "", True),
     ]
@@ -273,5 +259,5 @@ def views(view: Callable[[int, int, int], dict[str, Any]], oldest: int, newest: 
             if not (answer.get("bins") or answer["lines"]) and stop - start > 2e6 / RATE:
                 raise SystemExit(f"Nothing came for the view from {start}")
     figures = sorted(map(median, times))
-    print(f"  slowest views, ms: {', '.join(f'{ms:.1f}' for ms in figures[-5:])}", flush=True)
+    print(f"  slowest views, ms: {[round(ms, 1) for ms in figures[-5:]]}", flush=True)
     return median(figures), figures[-1]

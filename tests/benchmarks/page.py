@@ -10,7 +10,7 @@ from statistics import median
 from playwright.sync_api import Browser
 
 from tests.benchmarks.dashboard import browser, dashboard
-from tests.benchmarks.result import Result
+from tests.benchmarks.result import Result, at_most
 
 RUNS = 9
 
@@ -47,11 +47,10 @@ def run() -> list[Result]:
             with dashboard() as url:
                 figures.append(measure(chromium, url))
     times, sizes = zip(*figures, strict=True)
-    print(f"  ms in {RUNS} runs: {', '.join(f'{ms:.0f}' for ms in sorted(times))}")
-    ms, kib = median(times), max(sizes) / 1024
+    print(f"  ms in {RUNS} runs: {[round(ms) for ms in sorted(times)]}")
     return [
-        Result("page: first visit to first point", f"{ms:.0f} ms", "700 ms or less", ms <= 700),
-        Result("page: everything it loads", f"{kib:.1f} KiB", "120 KiB or less", kib <= 120),
+        at_most("page: first visit to first point", median(times), 700, "ms"),
+        at_most("page: everything it loads", max(sizes) / 1024, 120, "KiB", ".1f"),
     ]
 
 

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page
 
 from common.sensors import SENSORS
 from tests.benchmarks.dashboard import browser, dashboard
-from tests.benchmarks.result import Result
+from tests.benchmarks.result import Result, at_most
 
 RUNS = 3
 IN_VIEW = 30_000
@@ -79,7 +79,7 @@ def run() -> list[Result]:
     rate, growth = (median(values) for values in zip(*figures, strict=True))
     return [
         Result("plot: frames a second", f"{rate:.1f}", "55 or more", rate >= 55),
-        Result("plot: memory, 100,000 to 1,000,000", f"{growth:+.2f} MiB", "10 MiB or less", growth <= 10),
+        at_most("plot: memory, 100,000 to 1,000,000", growth, 10, "MiB", "+.2f"),
     ]
 
 

@@ -11,3 +11,7 @@ class Result:
     figure: str
     limit: str
     holds: bool
+
+
+def at_most(what: str, value: float, limit: float, unit: str, form: str = ".0f") -> Result:
+    return Result(what, f"{value:{form}} {unit}", f"{limit} {unit} or less", value <= limit)

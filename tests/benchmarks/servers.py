@@ -6,7 +6,7 @@ import json
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from types import ModuleType
 
@@ -199,42 +199,6 @@ async def python_socketio() -> None:
 
     server = uvicorn.Server(uvicorn.Config(socketio.ASGIApp(sio), log_level="warning"))
     await asyncio.gather(server.serve(sockets=[listen()]), acquire())
-
-
-async def websockets_send() -> None:
-    from websockets.asyncio.server import serve
-
-    clients = set()
-    async with serve(keep(clients), sock=listen(), compression=None):
-        async for number in ticks(clients):
-            for client in clients:
-                await client.send(MESSAGES[number])
-        await asyncio.Event().wait()
-
-
-async def websockets_broadcast(compression: str | None = None) -> None:
-    from websockets.asyncio.server import broadcast, serve
-
-    clients = set()
-    async with serve(keep(clients), sock=listen(), compression=compression):
-        async for number in ticks(clients):
-            broadcast(clients, MESSAGES[number])
-        await asyncio.Event().wait()
-
-
-async def websockets_default() -> None:
-    await websockets_broadcast(compression="deflate")
-
-
-def keep(clients: set) -> Callable[[object], Awaitable[None]]:
-    """Make a handler that knows who is connected."""
-
-    async def handler(connection) -> None:
-        clients.add(connection)
-        await connection.wait_closed()
-        clients.discard(connection)
-
-    return handler
 
 
 if __name__ == "__main__":
