@@ -1,6 +1,7 @@
 """Fixtures: servers as processes, and pages in a real browser."""
 
 import contextlib
+import inspect
 import os
 import shutil
 import socket
@@ -14,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator
 
 from tests.browser import LAUNCH_ARGS, find_browser
 from tests.steps import between
-from tests.support import ROOT, Board, Server, Step, free_port, wait_until
+from tests.support import ROOT, Board, Server, Step, free_port, run, wait_until
 
 # Busy machines need more than Playwright's own 5 s now and then.
 expect.set_options(timeout=30_000)
@@ -50,6 +51,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = set(between((item.cls, item.name) for item in items if item.cls))
         config.hook.pytest_deselected(items=[item for item in items if (item.cls, item.name) in left_out])
         items[:] = [item for item in items if (item.cls, item.name) not in left_out]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test that is a coroutine."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = pyfuncitem._fixtureinfo.argnames
+    run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
+    return True
 
 
 @pytest.hookimpl(optionalhook=True)

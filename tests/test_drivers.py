@@ -746,7 +746,7 @@ class TestOpenSensor:
             ("open('calibration.json')", "No such file or directory"),
             ("raise GeneratorExit", "GeneratorExit"),
             ("raise SystemExit('no')", "SystemExit: no"),
-            ("raise BaseException('\\x1b[31m')", r"BaseException: \?\[31m"),
+            ("raise BaseException('\\x1b[31m')", r"BaseException: \\x1b\[31m"),
         ],
     )
     def test_file_of_ones_own_that_cannot_be_run(
