@@ -194,6 +194,12 @@ class Pages:
             self.button(page, "Send").click()
 
 
+def shown(element: Locator, text: str) -> str:
+    """Wait until an element has this text, and return all that it has."""
+    expect(element).to_contain_text(text)
+    return element.inner_text()
+
+
 @pytest.fixture
 def pages(browser: Browser, step: Step, start_server: object) -> Iterator[Pages]:
     pages = Pages(browser, step)

@@ -22,7 +22,7 @@ from common.demos.factory import MAX_JSON_LINE, MAX_SENDERS, Floor, FloorSensor,
 from tests.benchmarks.plot import memory
 from tests.conftest import Pages
 from tests.promises import Console, NamedEvents, next_event, request, send_event
-from tests.support import PORT, Server, Step, free_port, reset, run, wait_until
+from tests.support import PORT, Server, Step, free_port, reset, wait_until
 
 # How often Plotly is called to add points, and in how many frames.
 COUNT_CALLS = """() => {
@@ -250,8 +250,7 @@ class TestStep13(Console, NamedEvents):
             feed.send(*[79.9] * 10)
             feed.send(*[80.1] * 10, timestamp=time.time())
             (alert,) = self.alerts(client, 1)
-            assert alert["sensor_id"] == "oven-01"
-            assert abs(alert["raised"] - time.time()) < 10
+            assert (alert["sensor_id"], alert["raised"]) == ("oven-01", pytest.approx(time.time(), abs=10))
             for around in ([79] * 10, [75.1] * 10, [81] * 10):
                 feed.send(*around)  # neither cleared nor raised anew
             feed.send(*[74.9] * 10)
@@ -475,8 +474,7 @@ class TestStep13(Console, NamedEvents):
         expect(tile(page, "oven-02")).to_have_attribute("aria-pressed", "false")
 
         def is_as_before() -> bool:
-            lines = page.locator(".scatterlayer .trace")
-            expect(lines).to_have_count(1)
+            expect(page.locator(".scatterlayer .trace")).to_have_count(1)
             return self.x_range(page) == zoomed
 
         assert is_as_before()
@@ -484,12 +482,11 @@ class TestStep13(Console, NamedEvents):
         feed.send(70, 70)
         wait_drawn(page, "oven-01", 22)
         assert is_as_before()
-        port = feed.port
         server.stop()
         expect(page.get_by_role("status")).to_contain_text("Disconnected")
-        start_server("--listen-tcp", str(port)).wait_for("Programs send readings")
+        start_server("--listen-tcp", str(feed.port)).wait_for("Programs send readings")
         expect(page.get_by_role("status")).to_contain_text("Connected")
-        again = Feed(port)
+        again = Feed(feed.port)
         for name in ("oven-01", "oven-02"):
             again.send(50, 51, sensor_id=name)
         wait_until(lambda: points(page) == {"oven-01": [50, 50.5], "oven-02": [50, 50.5]}, "the new readings")
@@ -552,7 +549,6 @@ class TestStep13(Console, NamedEvents):
             ({"temperature": "20"}, "the temperature '20' is not a number"),
             ({"temperature": True}, "the temperature True is not a number"),
             ({"temperature": float("nan")}, "the temperature nan is not a number"),
-            ({"temperature": float("inf")}, "the temperature inf is not a number"),
             ({"temperature": 1e300}, "is not a number from -273.15 to 10000"),
             ({"sensor_id": ""}, "the sensor_id '' is not text of 1 to 50 printable characters"),
             ({"sensor_id": 7}, "the sensor_id 7 is not text"),
@@ -705,13 +701,13 @@ class TestStep13(Console, NamedEvents):
             with step.connect() as client:
                 others[-2].send(20)
                 next_event(client, "readings")
-        wait_until(lambda: self.is_heard(feed.port), "there is room again")
 
-    @staticmethod
-    def is_heard(port: int) -> bool:
-        with contextlib.closing(Feed(port)) as feed:
-            feed.raw(b"rubbish\n")
-            return "is not a reading" in feed.error()
+        def is_heard() -> bool:
+            with contextlib.closing(Feed(feed.port)) as another:
+                another.raw(b"rubbish\n")
+                return "is not a reading" in another.error()
+
+        wait_until(is_heard, "there is room again")
 
     def test_ports_that_cannot_be_had(self, step: Step) -> None:
         free = str(PORT + 1)
@@ -814,34 +810,28 @@ class TestFactory:
         sensor.mended = False
         assert (sensor.add(1e9 + 8.5, 50), sensor.mended) == (45, True)
 
-    def test_stream_without_ends_is_told_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_stream_without_ends_is_told_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("common.demos.factory.MAX_WAIT", 0.05)
-
-        async def main() -> None:
-            reader = asyncio.StreamReader()
-            stream = lines(reader)
-            reader.feed_data(b"one\ntwo")
-            assert await anext(stream) == b"one"
-            told = await anext(stream)
-            assert (told, type(told)) == (b"two", Unended)
-            reader.feed_data(b" and more")
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.3):
-                    await anext(stream)
-            # That has ended the generator; a new one begins with the next bytes.
-            stream = lines(reader)
-            reader.feed_data(b"\rthree\n\r")
-            assert [await anext(stream) for _ in range(3)] == [b"", b"three", b""]
-
-        run(main())
+        reader = asyncio.StreamReader()
+        stream = lines(reader)
+        reader.feed_data(b"one\ntwo")
+        assert await anext(stream) == b"one"
+        told = await anext(stream)
+        assert (told, type(told)) == (b"two", Unended)
+        reader.feed_data(b" and more")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await anext(stream)
+        # That has ended the generator; a new one begins with the next bytes.
+        stream = lines(reader)
+        reader.feed_data(b"\rthree\n\r")
+        assert [await anext(stream) for _ in range(3)] == [b"", b"three", b""]
 
     def test_reading_is_what_was_sent(self) -> None:
-        now = time.time()
-        line = json.dumps({"temperature": -3, "more": 1, "timestamp": now, "sensor_id": "Ofen 1 °"}).encode()
-        reading = parse_reading(line)
-        assert list(reading.items()) == [("sensor_id", "Ofen 1 °"), ("timestamp", now), ("temperature", -3)]
+        sent = {"temperature": -3, "timestamp": time.time(), "sensor_id": "Ofen 1 °"}
+        assert parse_reading(json.dumps(sent | {"more": 1}).encode()) == sent
 
-    def test_lines(self) -> None:
+    async def test_lines(self) -> None:
         async def read(*chunks: bytes) -> list[bytes]:
             reader = asyncio.StreamReader()
             for chunk in chunks:
@@ -849,14 +839,11 @@ class TestFactory:
             reader.feed_eof()
             return [line async for line in lines(reader)]
 
-        async def main() -> None:
-            assert await read(b"one\ntw", b"o\n\nlast") == [b"one", b"two", b"", b"last"]
-            assert await read() == []
-            long, after = await read(b"x" * 300_000, b"x\nafter\n")
-            assert len(long) > MAX_JSON_LINE
-            assert after == b"after"
-
-        run(main())
+        assert await read(b"one\ntw", b"o\n\nlast") == [b"one", b"two", b"", b"last"]
+        assert await read() == []
+        long, after = await read(b"x" * 300_000, b"x\nafter\n")
+        assert len(long) > MAX_JSON_LINE
+        assert after == b"after"
 
     @pytest.mark.parametrize("seed", [None, 1, 3])
     def test_simulated_floor(self, seed: int | None) -> None:
@@ -871,11 +858,7 @@ class TestFactory:
         assert all(25 < temperature < 95 for r in rounds for temperature in r.values())
 
     def test_seed_decides_the_temperatures(self) -> None:
-        first, same, other = (Floor(rate=2, seed=seed) for seed in (1, 1, 2))
-
-        def temperatures(floor: Floor) -> list[float]:
-            return [reading["temperature"] for reading in floor.read()]
-
-        expected = temperatures(first)
-        assert expected == temperatures(same)
-        assert expected != temperatures(other)
+        first, same, other = (
+            [reading["temperature"] for reading in Floor(rate=2, seed=seed).read()] for seed in (1, 1, 2)
+        )
+        assert first == same != other

@@ -119,14 +119,8 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
     @pytest.mark.parametrize(
         ("lines", "says"),
         [
-            (["yield [1]", "raise OSError(5, 'gone')"], "sensor: gone"),
-            (["yield [1]", "raise SystemExit"], "sensor: SystemExit"),
             (["yield [1]", "raise KeyboardInterrupt('no')"], "sensor: KeyboardInterrupt: no (my_sensor.py"),
-            (["yield [1]", "raise GeneratorExit"], "sensor: GeneratorExit"),
-            (
-                ["yield [1]", "raise type('Mine', (BaseException,), {})('\x1b[31m')"],
-                r"sensor: Mine: \x1b[31m",
-            ),
+            (["yield [1]", "raise BaseException('\x1b[31m')"], r"sensor: BaseException: \x1b[31m"),
             (["yield [1]", "raise OSError(5, '\x1b[31m')"], r"sensor: \x1b[31m"),
             (["yield [1]", "raise StopIteration"], "sensor: RuntimeError: generator raised StopIteration"),
             (["yield [1]", "await asyncio.sleep(0)", "raise KeyboardInterrupt"], "sensor: KeyboardInterrupt"),
@@ -142,7 +136,6 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
                 "sensor: readings arrive",
             ),
             (["yield [1]", "1 / 0"], "sensor: ZeroDivisionError: division by zero (my_sensor.py, line 8)"),
-            (["yield [1]", "await asyncio.sleep(0)", "1 / 0"], "sensor: ZeroDivisionError"),
             (["yield [1]", "await asyncio.sleep(0)", "sys.exit()"], "sensor: SystemExit"),
             (
                 ["yield [1]", "task = asyncio.create_task(asyncio.sleep(9))", "task.cancel()", "await task"],
@@ -152,10 +145,6 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
             (
                 ["while True:", "    time.sleep(0.01)", "    yield [1, 2]"],
                 "(4 so far): a reading of 2 values",
-            ),
-            (
-                ["while True:", "    time.sleep(0.01)", "    yield ['x']"],
-                "(4 so far): a reading without a value (a: 'x' is no number)",
             ),
             (["time.sleep(600)", "yield [1]"], "sensor: no reading for 0.5 s"),
             (["await asyncio.sleep(600)", "yield [1]"], "sensor: no reading for 0.5 s"),
@@ -193,7 +182,7 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
         server.stop()
         assert len(read_log(server.log)) >= logged
 
-    def test_threads_do_not_pile_up(self, tmp_path: Path, own: Callable[..., Server]) -> None:
+    def test_threads_do_not_pile_up(self, own: Callable[..., Server]) -> None:
         server = own(
             "drivers = [thread for thread in threading.enumerate() if '(work)' in thread.name]",
             "print(f'{len(drivers)} at work', flush=True)",
@@ -411,23 +400,6 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
             expect(sensor).to_contain_text(f"Garbled: {number}")
         assert server.output.count("more than a tenth") == 1
 
-    def test_older_encodings_and_line_ends(self, udp: tuple[Server, Callable]) -> None:
-        server, send = udp
-        self.start(server, send, "temp (°C):21\rhum (%):50\n\rp:1\r\n")
-        send("temp (°C):22\rhum (%):51\n\rp:2\r\n")
-        with control("data") as data:
-            hello = json.loads(data.recv(timeout=30))
-            assert (hello["fields"], hello["units"]) == (["temp", "hum", "p"], ["°C", "%", ""])
-            data.send(json.dumps({"epoch": hello["epoch"], "have": 0}))
-            while not (lines := json.loads(data.recv(timeout=30)).get("lines", "")):
-                pass
-            assert lines.splitlines()[-1].endswith(",22.0,51.0,2.0")
-
-    def test_program_that_never_ends_a_line_is_told_so(self, start_server: Callable[..., Server]) -> None:
-        code = "import time; print(1, end=' ', flush=True); time.sleep(600)"
-        server = start_server("--sensor", f'command:python -c "{code}"')
-        server.wait_for("2 bytes without a line's end; every reading has to end with one: '1 '")
-
     def test_many_fields_in_a_line(self, start_server: Callable[..., Server]) -> None:
         code = "import time; exec('while True: print(*range(1024), sep=chr(44)); time.sleep(0.05)')"
         server = start_server("--sensor", f'command:python -c "{code}"')
@@ -461,8 +433,7 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
             time.sleep(0.05)
         server.wait_for("the names of the fields are ")
 
-    @pytest.mark.parametrize("spec", ["foo", "udp:x", "serial:", "command:no-such-program", "no.py"])
-    def test_wrong_names_are_one_sentence(self, spec: str) -> None:
-        server = Server(ROOT / "test15", "--sensor", spec)
+    def test_wrong_name_is_one_sentence(self) -> None:
+        server = Server(ROOT / "test15", "--sensor", "foo")
         assert server.wait_ended() == 1
         assert len(server.lines) == 1

@@ -42,8 +42,7 @@ class TestTroubles:
         server = copy.start("--source", "prices.csv")
         with copy.step.connect() as client:
             send_event(client, "subscribe", ["TEA"])
-            server.wait_for("Decimal('12.34')")
-        entry.seen_in(server.output)
+            entry.seen_in(server.wait_for("Decimal('12.34')"))
 
     @trouble("A row shows `\u2013`")
     def test_no_snapshot(self, copy: Copy, pages: Pages, entry: Trouble) -> None:
@@ -106,9 +105,7 @@ class TestTroubles:
 
     def check_refused(self, text: str, copy: Copy, entry: Trouble) -> None:
         copy.write("prices.csv", text)
-        server = copy.run("--source", "prices.csv")
-        assert server.wait_ended() == 1
-        entry.seen_in(server.output)
+        entry.seen_in(copy.fail("--source", "prices.csv"))
 
     @trouble("The prices stand still")
     def test_end_of_the_recording(self, copy: Copy, entry: Trouble) -> None:

@@ -5,7 +5,7 @@ import re
 import psutil
 from playwright.sync_api import expect
 
-from tests.conftest import Pages
+from tests.conftest import Pages, shown
 from tests.copies import Copy
 from tests.promises import next_event
 from tests.readme import OF_STEP, Trouble, fences
@@ -67,8 +67,7 @@ class TestTroubles:
         copy.start("--listen-tcp", FEED)
         sent_once = ("time.sleep(0.5)", "print(server.recv(1000).decode())\n        break")
         feed = run_sensor(copy, (' + b"\\n"', ""), sent_once)
-        feed.wait_for("error")
-        entry.seen_in(feed.output, **{"17952": "…"})
+        entry.seen_in(feed.wait_for("error"), **{"17952": "…"})
         assert "`the line is too long`" in entry.why
 
     @trouble("`Late readings: 12`")
@@ -106,8 +105,7 @@ class TestTroubles:
                 states += [sensor["state"] for sensor in next_event(client, "sensors")]
             assert states[:4] == ["normal", "silent", "normal", "silent"]
         feed.kill()
-        expect(tile(page, "mine")).to_contain_text("silent")
-        entry.seen_in(tile(page, "mine").inner_text())
+        entry.seen_in(shown(tile(page, "mine"), "silent"))
 
     @trouble("All times in a plot of your own")
     def test_times_of_greenwich(self, copy: Copy, pages: Pages, entry: Trouble) -> None:

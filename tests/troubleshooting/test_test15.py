@@ -50,9 +50,7 @@ class TestTroubles:
     def test_without_pyserial(self, copy: Copy, entry: Trouble) -> None:
         # It is found before the one that is installed.
         (copy.folder / "serial.py").write_text("raise ModuleNotFoundError(name='serial')\n")
-        server = copy.run("--sensor", "serial:/dev/ttyUSB0,115200")
-        assert server.wait_ended() == 1
-        entry.seen_in(server.output)
+        entry.seen_in(copy.fail("--sensor", "serial:/dev/ttyUSB0,115200"))
         project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         assert any("pyserial" in needed for needed in project["optional-dependencies"]["serial"])
 
@@ -61,8 +59,7 @@ class TestTroubles:
     def test_no_such_port(self, board: Board, start_server: Callable[..., Server], entry: Trouble) -> None:
         board.unplug()
         server = start_server("--sensor", f"serial:{board.path},115200")
-        server.wait_for("cannot open")
-        entry.seen_in(server.output, **{PORT_IN_README: str(board.path)})
+        entry.seen_in(server.wait_for("cannot open"), **{PORT_IN_README: str(board.path)})
         (command,) = [quote for quote in entry.quotes if quote.startswith("python ")]
         subprocess.run([sys.executable, *command.split()[1:]], check=True, capture_output=True)
         board.plug_in()
@@ -79,8 +76,7 @@ class TestTroubles:
         terminal = board.path.resolve()
         terminal.chmod(0)
         server = start_server("--sensor", f"serial:{board.path},115200", prefix=AS_ANYBODY if is_root else ())
-        server.wait_for("cannot open")
-        entry.seen_in(server.output, **{PORT_IN_README: str(board.path)})
+        entry.seen_in(server.wait_for("cannot open"), **{PORT_IN_README: str(board.path)})
         terminal.chmod(0o600)
         self.send_until_readings_arrive(board, server)
 
@@ -92,8 +88,7 @@ class TestTroubles:
         other = copy.start("--sensor", f"serial:{board.path},115200", "--port", str(free_port()))
         self.send_until_readings_arrive(board, other)
         server = start_server("--sensor", f"serial:{board.path},115200")
-        server.wait_for("cannot open")
-        entry.seen_in(server.output, **{PORT_IN_README: str(board.path)})
+        entry.seen_in(server.wait_for("cannot open"), **{PORT_IN_README: str(board.path)})
         other.stop()
         self.send_until_readings_arrive(board, server)
 
@@ -154,8 +149,7 @@ class TestTroubles:
             control.send("START")
             server.wait_for("Logging to")
             copy.write("charged", "")
-            server.wait_for("too late")
-        entry.seen_in(server.output)
+            entry.seen_in(server.wait_for("too late"))
         server.stop()
         named = copy.start(*sensor, "--fields", "x,y,z,battery")
         with copy.step.connect("control") as control, copy.step.connect("data") as data:
@@ -171,8 +165,7 @@ class TestTroubles:
     def test_line_without_an_end(self, copy: Copy, entry: Trouble) -> None:
         copy.write("roll.py", "import time\n\nprint(1, end=' ')\ntime.sleep(60)\n")
         server = copy.start("--sensor", "command:python roll.py")
-        server.wait_for("without a line's end")
-        entry.seen_in(server.output)
+        entry.seen_in(server.wait_for("without a line's end"))
         server.stop()
         copy.write("roll.py", "import time\n\nprint(1)\ntime.sleep(60)\n")
         copy.start("--sensor", "command:python roll.py").wait_for("readings arrive")
@@ -185,8 +178,7 @@ class TestTroubles:
             "    print('x:1,y:2\\nx:1,y:2\\nx:1,y:2\\nRetrying…')\n    time.sleep(0.01)\n",
         )
         server = copy.start("--sensor", "command:python board.py")
-        server.wait_for("more than a tenth")
-        entry.seen_in(server.output)
+        entry.seen_in(server.wait_for("more than a tenth"))
         expect(pages.connect().get_by_role("region", name="Sensor")).to_contain_text("Garbled")
 
     @trouble("Nothing comes from a program, then everything at once")

@@ -74,8 +74,7 @@ class TestTroubles:
             assert "Bye, client (data)" not in server.output
             # Only the next attempt to send tells the handler.
             copy.step.ask(control, "START")
-            server.wait_for("Bye, client (data)")
-            entry.seen_in(server.output)
+            entry.seen_in(server.wait_for("Bye, client (data)"))
 
     @trouble("The number of tasks grows with every client that leaves")
     def test_sender_is_not_cancelled(self, copy: Copy, entry: Trouble) -> None:
@@ -105,8 +104,7 @@ class TestTroubles:
         print_what_the_sender_raises(copy, entry)
         server = copy.start()
         ask_for_readings(copy, server)
-        server.wait_for("ConcurrencyError")
-        entry.seen_in(server.output, "ConcurrencyError")
+        entry.seen_in(server.wait_for("ConcurrencyError"), "ConcurrencyError")
 
     @trouble("`STOP` gets no answer, and the readings go on for ever")
     def test_blocking_call(self, copy: Copy, entry: Trouble) -> None:

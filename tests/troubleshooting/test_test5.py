@@ -199,8 +199,7 @@ class TestTroubles:
         if cured:
             server.wait_for("Hello from the loop")
         else:
-            server.wait_for("RuntimeError")
-            entry.seen_in(server.output)
+            entry.seen_in(server.wait_for("RuntimeError"))
 
     @pytest.mark.skipif(sys.platform == "win32", reason="nobody can delete a file that is open there")
     @trouble("`ERROR: somebody has deleted or changed")

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Error, expect
 
 from common.http import REQUEST_TIMEOUT
-from tests.conftest import Pages
+from tests.conftest import Pages, shown
 from tests.copies import Copy
 from tests.page import GAPS, count_of, wait_for_readings
 from tests.readme import SECTIONS, Trouble, fences
@@ -72,8 +72,7 @@ class TestTroubles:
         server.wait_for("Held up")
         page.clock.fast_forward("00:05")
         status = page.get_by_role("status")
-        expect(status).to_contain_text("nothing heard")
-        entry.seen_in(status.inner_text(), **{"192.168.1.20": "localhost"})
+        entry.seen_in(shown(status, "nothing heard"), **{"192.168.1.20": "localhost"})
         # The page goes on trying, until the server has time for it.
         with server.process.stdin as line:
             line.write("\n" * 1000)
@@ -112,8 +111,7 @@ class TestTroubles:
             pages.open(f"https://localhost:{PORT}/")
         assert time.monotonic() - begun < REQUEST_TIMEOUT
         entry.seen_in(str(error.value), "ERR")
-        server.wait_for("Hung up")
-        entry.seen_in(server.output, "Hung up")
+        entry.seen_in(server.wait_for("Hung up"), "Hung up")
 
     @trouble("A change in `server.py` does nothing.")
     def test_change_that_is_not_read(self, copy: Copy, pages: Pages, entry: Trouble) -> None:
