@@ -137,7 +137,7 @@ class TestSerialPort:
             monkeypatch.setattr(text_sensors.serial, "Serial", Mock(side_effect=refused))
             assert text in read_failure(SerialPort("/dev/ttyUSB0", 115200).readings())
 
-    def test_two_programs_at_one_port(self, board: Board, port: SerialPort) -> None:
+    def test_two_programs_at_one_port(self, port: SerialPort) -> None:
         with contextlib.closing(port.readings()) as readings:
             next(readings)
             assert "another program has opened it" in read_failure(port.readings())

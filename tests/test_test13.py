@@ -20,7 +20,7 @@ from websockets.sync.client import ClientConnection
 
 from common.demos.factory import MAX_JSON_LINE, MAX_SENDERS, Floor, FloorSensor, Unended, lines, parse_reading
 from tests.benchmarks.plot import memory
-from tests.conftest import Pages
+from tests.conftest import Pages, Starter
 from tests.promises import Console, NamedEvents, next_event, request, send_event
 from tests.support import PORT, Server, Step, free_port, reset, wait_until
 
@@ -75,7 +75,7 @@ StartFeed = Callable[..., tuple[Server, Feed]]
 
 
 @pytest.fixture
-def start_feed(start_server: Callable[..., Server]) -> Iterator[StartFeed]:
+def start_feed(start_server: Starter) -> Iterator[StartFeed]:
     """Start the server without its simulated sensors, and a program that sends readings to it."""
     feeds = []
 
@@ -119,7 +119,6 @@ def wait_drawn(page: Page, sensor_id: str, count: int) -> None:
 
 class TestStep13(Console, NamedEvents):
     step = "test13"
-    options = ("--rate", "--seed", "--listen-tcp", "--silent-after")
 
     def test_figure_once_and_then_only_points(self, server: Server, step: Step) -> None:
         with step.connect() as client:
@@ -143,7 +142,7 @@ class TestStep13(Console, NamedEvents):
                 assert before == sorted(set(before))
                 assert [round(t * 1000) > before[-1] for t in after] == [True] * len(after)
 
-    def test_seed_and_rate(self, start_server: Callable[..., Server], step: Step) -> None:
+    def test_seed_and_rate(self, start_server: Starter, step: Step) -> None:
         def temperatures() -> list[float]:
             server = start_server("--seed", "7", "--rate", "20")
             with step.connect() as client:
@@ -174,7 +173,7 @@ class TestStep13(Console, NamedEvents):
         unchanged = request("GET", "/plotly.min.js", {"If-None-Match": script.headers["ETag"]})
         assert (len(script.body) > 1_000_000, unchanged.status) == (True, 304)
 
-    def test_one_call_a_frame_for_all_traces(self, start_server: Callable[..., Server], pages: Pages) -> None:
+    def test_one_call_a_frame_for_all_traces(self, start_server: Starter, pages: Pages) -> None:
         start_server("--rate", "100")
         page = pages.connect()
         wait_drawn(page, "oven-03", 10)
@@ -195,7 +194,7 @@ class TestStep13(Console, NamedEvents):
 
     # Sensors that come and go
 
-    def test_states_that_arrive_before_their_figure(self, server: Server, step: Step, pages: Pages) -> None:
+    def test_states_that_arrive_before_their_figure(self, server: Server, pages: Pages) -> None:
         page = pages.connect()
         expect(tile(page, "oven-03")).to_be_visible()
         # What has happened just before a page connects, it is told before it is told everything.
@@ -398,9 +397,7 @@ class TestStep13(Console, NamedEvents):
 
     # What a visitor has set
 
-    def test_axis_without_a_line(
-        self, start_feed: StartFeed, start_server: Callable[..., Server], pages: Pages
-    ) -> None:
+    def test_axis_without_a_line(self, start_feed: StartFeed, start_server: Starter, pages: Pages) -> None:
         pages.errors_are_expected = True
         server, feed = start_feed()
         page = pages.connect(viewport={"width": 390, "height": 844})
@@ -452,7 +449,7 @@ class TestStep13(Console, NamedEvents):
         assert all(after[0] - before[1] > 8 for before, after in pairwise(boxes)), boxes
 
     def test_zoom_and_hidden_lines_survive_data_and_a_reconnect(
-        self, start_feed: StartFeed, start_server: Callable[..., Server], pages: Pages
+        self, start_feed: StartFeed, start_server: Starter, pages: Pages
     ) -> None:
         pages.errors_are_expected = True
         server, feed = start_feed()
@@ -530,9 +527,7 @@ class TestStep13(Console, NamedEvents):
 
     # Readings from other programs
 
-    def test_bad_lines_are_answered_and_counted(
-        self, start_feed: StartFeed, pages: Pages, step: Step
-    ) -> None:
+    def test_bad_lines_are_answered_and_counted(self, start_feed: StartFeed, pages: Pages) -> None:
         server, feed = start_feed()
         page = pages.connect()
         now = time.time()

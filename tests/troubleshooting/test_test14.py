@@ -5,19 +5,18 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable
 from datetime import date
 from fractions import Fraction
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.conftest import Pages
+from tests.conftest import Pages, Starter
 from tests.copies import Copy
 from tests.promises import hear, say
 from tests.promises_of_logs import hear_until, record
 from tests.readme import Trouble, part_of
-from tests.support import Server, Step, read_log
+from tests.support import Step, read_log
 from tests.troubleshooting import trouble
 
 
@@ -25,9 +24,7 @@ class TestTroubles:
     step = "test14"
 
     @trouble("`This is another run.`")
-    def test_server_is_started_again(
-        self, start_server: Callable[..., Server], step: Step, pages: Pages, entry: Trouble
-    ) -> None:
+    def test_server_is_started_again(self, start_server: Starter, pages: Pages, entry: Trouble) -> None:
         pages.errors_are_expected = True  # the page looks for the server while there is none
         first = start_server()
         page = pages.connect()
@@ -65,7 +62,7 @@ class TestTroubles:
 
     @trouble("`ERROR: cannot write the log in logs")
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can limit the files of a running process")
-    def test_full_disk(self, start_server: Callable[..., Server], step: Step, entry: Trouble) -> None:
+    def test_full_disk(self, start_server: Starter, step: Step, entry: Trouble) -> None:
         import resource
 
         server = start_server("--rate", "100")
@@ -94,9 +91,7 @@ class TestTroubles:
         assert len(read_log(server.log)) > logged + 5
 
     @trouble("A spreadsheet shows `1.76723E+18`")
-    def test_time_in_a_spreadsheet(
-        self, start_server: Callable[..., Server], step: Step, entry: Trouble
-    ) -> None:
+    def test_time_in_a_spreadsheet(self, start_server: Starter, step: Step, entry: Trouble) -> None:
         # The README's own time, shown in a cell as spreadsheets show what is too long for it.
         (shown,) = set(re.findall(r"\d,(\d{19}),", part_of("test14", "How it works")))
         entry.seen_in(f"{float(shown):.5E}")

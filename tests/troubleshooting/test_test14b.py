@@ -2,11 +2,10 @@
 
 import json
 import re
-from collections.abc import Callable
 
 from playwright.sync_api import expect
 
-from tests.conftest import Pages, shown
+from tests.conftest import Pages, Starter, shown
 from tests.copies import Copy
 from tests.promises import hear
 from tests.readme import Trouble
@@ -40,7 +39,7 @@ class TestTroubles:
 
     @trouble("`This is another run:")
     def test_server_is_started_again(
-        self, start_server: Callable[..., Server], step: Step, pages: Pages, entry: Trouble
+        self, start_server: Starter, step: Step, pages: Pages, entry: Trouble
     ) -> None:
         pages.errors_are_expected = True  # the page looks for the server while there is none
         first = start_server()

@@ -8,13 +8,12 @@ import socket
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import expect
 from websockets.sync.client import ClientConnection
 
-from tests.conftest import Pages
+from tests.conftest import Pages, Starter
 from tests.copies import Copy
 from tests.promises import hear, needs_terminals
 from tests.readme import Trouble, fences, part_of
@@ -56,7 +55,7 @@ class TestTroubles:
 
     @trouble("`cannot open /dev/ttyUSB0: there is no such port")
     @needs_terminals
-    def test_no_such_port(self, board: Board, start_server: Callable[..., Server], entry: Trouble) -> None:
+    def test_no_such_port(self, board: Board, start_server: Starter, entry: Trouble) -> None:
         board.unplug()
         server = start_server("--sensor", f"serial:{board.path},115200")
         entry.seen_in(server.wait_for("cannot open"), **{PORT_IN_README: str(board.path)})
@@ -67,9 +66,7 @@ class TestTroubles:
 
     @trouble("`cannot open /dev/ttyUSB0: permission denied")
     @needs_terminals
-    def test_port_that_one_may_not_use(
-        self, board: Board, start_server: Callable[..., Server], entry: Trouble
-    ) -> None:
+    def test_port_that_one_may_not_use(self, board: Board, start_server: Starter, entry: Trouble) -> None:
         is_root = os.geteuid() == 0
         if is_root and not shutil.which("setpriv"):
             pytest.skip("nothing is denied to root")
@@ -83,7 +80,7 @@ class TestTroubles:
     @trouble("`cannot open /dev/ttyUSB0: another program has opened it`")
     @needs_terminals
     def test_port_that_another_program_has(
-        self, board: Board, start_server: Callable[..., Server], copy: Copy, entry: Trouble
+        self, board: Board, start_server: Starter, copy: Copy, entry: Trouble
     ) -> None:
         other = copy.start("--sensor", f"serial:{board.path},115200", "--port", str(free_port()))
         self.send_until_readings_arrive(board, other)
@@ -94,9 +91,7 @@ class TestTroubles:
 
     @trouble("`Garbled: 512, the latest at")
     @needs_terminals
-    def test_wrong_baud_rate(
-        self, board: Board, start_server: Callable[..., Server], pages: Pages, entry: Trouble
-    ) -> None:
+    def test_wrong_baud_rate(self, board: Board, start_server: Starter, pages: Pages, entry: Trouble) -> None:
         import termios
 
         server = start_server("--sensor", f"serial:{board.path},9600")
@@ -120,7 +115,7 @@ class TestTroubles:
 
     @trouble("`not a reading: 'ERROR: no answer from the MPU-6050'`")
     @needs_terminals
-    def test_loose_wire(self, board: Board, start_server: Callable[..., Server], entry: Trouble) -> None:
+    def test_loose_wire(self, board: Board, start_server: Starter, entry: Trouble) -> None:
         (sketch,) = fences(part_of("test15", "What to do"), "cpp")
         error = re.search(r'println\("(ERROR.*?)"\)', sketch)[1]
         server = start_server("--sensor", f"serial:{board.path},115200")
@@ -206,7 +201,7 @@ class TestTroubles:
 
     @trouble("Nothing comes by UDP from another device")
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has two addresses of this kind")
-    def test_udp_for_this_machine_only(self, start_server: Callable[..., Server], entry: Trouble) -> None:
+    def test_udp_for_this_machine_only(self, start_server: Starter, entry: Trouble) -> None:
         port = free_port()
         options = ("--sensor", f"udp:{port}", "--fields", "x,y", "--silent-after", "0.5")
         (only_here,) = [quote for quote in entry.quotes if quote.startswith("--host")]

@@ -1,8 +1,6 @@
 """What can go wrong in test4b."""
 
-from collections.abc import Callable
-
-from tests.conftest import Pages, shown
+from tests.conftest import Pages, Starter, shown
 from tests.copies import Copy
 from tests.readme import Trouble
 from tests.support import Server, Step
@@ -21,9 +19,7 @@ class TestTroubles:
         entry.seen_in(shown(page.get_by_role("status"), "Disconnected"))
 
     @trouble("`Disconnected: … socket: the path must be /control or /data")
-    def test_server_of_another_step(
-        self, start_server: Callable[..., Server], pages: Pages, entry: Trouble
-    ) -> None:
+    def test_server_of_another_step(self, start_server: Starter, pages: Pages, entry: Trouble) -> None:
         start_server(folder=Step("test4").folder)
         page = pages.connect()
         pages.command(page, "START")

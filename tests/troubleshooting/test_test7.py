@@ -1,15 +1,13 @@
 """What can go wrong in test7."""
 
 import re
-from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
 
-from tests.conftest import Pages
+from tests.conftest import Pages, Starter
 from tests.copies import Copy
 from tests.page import wait_for_readings
 from tests.readme import Trouble
-from tests.support import Server
 from tests.troubleshooting import trouble
 
 
@@ -65,7 +63,7 @@ class TestTroubles:
         expect(field).to_have_text(re.compile(rf"^{shown}\s*\u2013\s*{unit}$"))
 
     @trouble("Both buttons are grey.")
-    def test_not_connected(self, start_server: Callable[..., Server], pages: Pages, entry: Trouble) -> None:
+    def test_not_connected(self, start_server: Starter, pages: Pages, entry: Trouble) -> None:
         pages.errors_are_expected = True  # no server is there at first
         page = pages.open()
         expect_buttons(page)
