@@ -360,8 +360,7 @@ class Acquisition:
     def wait_for_data(self, page: Page) -> None:
         wait_for_readings(page, 2)
 
-    def test_no_reading_after_stop(self, start_server: Starter, step: Step) -> None:
-        start_server("--rate", "100")
+    def test_no_reading_after_stop(self, fast_server: Server, step: Step) -> None:
         with step.connect("control") as control, step.connect("data") as data:
             for _ in range(3):
                 assert step.ask(control, "START") == "OK: started"
@@ -435,8 +434,7 @@ class Shared:
         start(pages, late, 2)
         wait_until(lambda: count_of(first) >= stopped + 2, "readings on the first page again")
 
-    def test_all_agree_whatever_others_do(self, start_server: Starter, pages: Pages) -> None:
-        server = start_server("--rate", "100")
+    def test_all_agree_whatever_others_do(self, fast_server: Server, pages: Pages) -> None:
         first, second = pages.connect(), pages.connect()
         pages.command(first, "START")
         wait_for_readings(second, 10)
@@ -447,11 +445,11 @@ class Shared:
         with flood("/control"):
             for page in (first, second, late):
                 wait_for_readings(page, 15)
-            wait_until(lambda: server.output.count("Received") > 1000, "a flood")
+            wait_until(lambda: fast_server.output.count("Received") > 1000, "a flood")
         halt(pages, second)
         frozen.close()
 
-        rows = read_log(server.log)
+        rows = read_log(fast_server.log)
         sent = rows[::4]
         expected = [list(row.values())[2:] for row in sent]
         times = [row["time_ns"] / 1e9 for row in rows]
@@ -521,30 +519,29 @@ class Shared:
         assert len(read_log(log, torn=True)) >= 50 * 4 - 3
 
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can limit the files of a running process")
-    def test_full_disk_is_told_and_live_data_goes_on(self, start_server: Starter, pages: Pages) -> None:
+    def test_full_disk_is_told_and_live_data_goes_on(self, fast_server: Server, pages: Pages) -> None:
         import resource
 
-        server = start_server("--rate", "100")
         page = pages.connect()
         start(pages, page, 5)
         # 20 bytes more fit into the file: the next row only in part.
-        size = server.log.stat().st_size
-        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (size + 20, resource.RLIM_INFINITY))
+        size = fast_server.log.stat().st_size
+        resource.prlimit(fast_server.process.pid, resource.RLIMIT_FSIZE, (size + 20, resource.RLIM_INFINITY))
         says = "ERROR: cannot write the log in logs: File too large"
         problem = page.get_by_text(says)
         expect(problem).to_be_visible()
-        server.wait_for(says)
+        fast_server.wait_for(says)
         wait_for_readings(page, 10)
         # A page that is opened now is told too.
         expect(pages.connect().get_by_text(says)).to_be_visible()
         # There is room again: the log goes on where it was, and nothing is lost.
-        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-        server.wait_for("OK: the log is written again")
+        resource.prlimit(fast_server.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+        fast_server.wait_for("OK: the log is written again")
         expect(problem).to_have_count(0)
         wait_for_readings(page, 5)
         halt(pages, page)
-        assert server.output.count("ERROR: cannot write the log") == 1
-        assert len(read_log(server.log)) >= 4 * count_of(page) - 3
+        assert fast_server.output.count("ERROR: cannot write the log") == 1
+        assert len(read_log(fast_server.log)) >= 4 * count_of(page) - 3
 
     @pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be deleted there")
     def test_log_that_somebody_takes_away_is_told_and_goes_on(
@@ -684,9 +681,8 @@ class Buttons:
             expect_running(page, False)
 
     def test_legend_has_name_unit_and_latest_value(
-        self, start_server: Starter, step: Step, pages: Pages
+        self, fast_server: Server, step: Step, pages: Pages
     ) -> None:
-        server = start_server("--rate", "100")
         page = pages.connect()
         units = {"temperature": "°C"} if step.number == 7 else dict.fromkeys("xyz", "m/s²")
         legend = page.get_by_role("list", name="Legend").get_by_role("listitem")
@@ -695,13 +691,12 @@ class Buttons:
         )
         start(pages, page, 3)
         halt(pages, page)
-        row = read_log(server.log)[::4][-1]
+        row = read_log(fast_server.log)[::4][-1]
         expect(legend).to_have_text(
             [re.compile(rf"{name}\s*{row[name]:g}\s*{unit}") for name, unit in units.items()]
         )
 
-    def test_pause_is_a_gap_in_the_line(self, start_server: Starter, pages: Pages) -> None:
-        start_server("--rate", "100")
+    def test_pause_is_a_gap_in_the_line(self, fast_server: Server, pages: Pages) -> None:
         page = pages.connect()
         for _ in range(2):
             start(pages, page, 3)
@@ -724,16 +719,16 @@ class SeveralFields:
         row = read_log(server.log)[0]
         assert reading == {"time": row["time_ns"] / 1e9, "x": row["x"], "y": row["y"], "z": row["z"]}
 
-    def test_drawn_against_the_sensors_time(self, start_server: Starter, pages: Pages) -> None:
-        server = start_server("--rate", "100")
+    def test_drawn_against_the_sensors_time(self, fast_server: Server, pages: Pages) -> None:
         page = pages.connect()
         start(pages, page, 10)
         halt(pages, page)
-        rows = [[row["time_ns"] / 1e9, row["x"], row["y"], row["z"]] for row in read_log(server.log)[::4]]
+        rows = [
+            [row["time_ns"] / 1e9, row["x"], row["y"], row["z"]] for row in read_log(fast_server.log)[::4]
+        ]
         wait_until(lambda: page.evaluate(DRAWN_IN_SECONDS) == rows, "what is drawn is what is logged")
 
-    def test_lines_are_hidden_and_shown_from_the_legend(self, start_server: Starter, pages: Pages) -> None:
-        start_server("--rate", "100")
+    def test_lines_are_hidden_and_shown_from_the_legend(self, fast_server: Server, pages: Pages) -> None:
         page = pages.connect(color_scheme="light")
         start(pages, page, 10)
         button = page.get_by_role("button", name=re.compile("^y "))

@@ -119,9 +119,8 @@ class ServedFromTheLog:
             assert count_of(page) == len(rows)
             assert page.get_by_text("Missing here").locator("xpath=../dd").inner_text() == "0"
 
-    def test_page_whose_readings_no_longer_come_asks_anew(self, start_server: Starter, pages: Pages) -> None:
+    def test_page_whose_readings_no_longer_come_asks_anew(self, fast_server: Server, pages: Pages) -> None:
         pages.errors_are_expected = True
-        server = start_server("--rate", "100")
         page = pages.connect()
         start(pages, page, 20)
         # The data socket is dead, and nobody says so. What the other one says is no reason to go on waiting.
@@ -129,7 +128,7 @@ class ServedFromTheLog:
         page.wait_for_function("() => readings !== dead")
         wait_for_readings(page, 300)
         stop(pages, page)
-        assert page.evaluate(ROWS) == rows_of(server.log)
+        assert page.evaluate(ROWS) == rows_of(fast_server.log)
 
     @pytest.mark.parametrize("how", ["socket", "offline", "hidden", "frozen"])
     def test_page_fills_in_what_it_missed(self, how: str, start_server: Starter, pages: Pages) -> None:
@@ -201,16 +200,15 @@ class ServedFromTheLog:
         assert gone > 0
         assert page.evaluate(ROWS) == rows[gone:]
 
-    def test_pause_of_the_acquisition_is_a_gap_in_the_line(self, start_server: Starter, pages: Pages) -> None:
-        server = start_server("--rate", "100")
+    def test_pause_of_the_acquisition_is_a_gap_in_the_line(self, fast_server: Server, pages: Pages) -> None:
         page = pages.connect()
         start(pages, page, 30)
         stop(pages, page)
-        before = rows_of(server.log)
+        before = rows_of(fast_server.log)
         wait_until(lambda: time.time() - before[-1][0] / 1e6 > 0.2, "a gap is at least 0.2 s long")
         start(pages, page, 30)
         stop(pages, page)
-        rows = rows_of(server.log)
+        rows = rows_of(fast_server.log)
         # A busy machine may have made gaps too, by reading late.
         gaps = [place for place in range(1, len(rows)) if rows[place][0] - rows[place - 1][0] >= 200_000]
         assert len(before) in gaps
@@ -263,27 +261,26 @@ class ServedFromTheLog:
 
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can limit the files of a running process")
     def test_full_disk_is_told_on_every_page_and_live_data_goes_on(
-        self, start_server: Starter, pages: Pages
+        self, fast_server: Server, pages: Pages
     ) -> None:
         import resource
 
-        server = start_server("--rate", "100")
         page = pages.connect()
         start(pages, page, 20)
-        size = server.log.stat().st_size
-        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (size + 20, resource.RLIM_INFINITY))
+        size = fast_server.log.stat().st_size
+        resource.prlimit(fast_server.process.pid, resource.RLIMIT_FSIZE, (size + 20, resource.RLIM_INFINITY))
         says = "ERROR: cannot write the log in logs: File too large"
         expect(page.get_by_text(says)).to_be_visible()
         wait_for_readings(page, 20)
         late = pages.connect()
         expect(late.get_by_text(says)).to_be_visible()
         wait_for_readings(late, 20)
-        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-        server.wait_for("OK: the log is written again")
+        resource.prlimit(fast_server.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+        fast_server.wait_for("OK: the log is written again")
         expect(page.get_by_text(says)).to_have_count(0)
         stop(pages, page)
         wait_for_all(late)
-        rows = rows_of(server.log)
+        rows = rows_of(fast_server.log)
         assert page.evaluate(ROWS) == rows == late.evaluate(ROWS)
 
     @pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be deleted there")
@@ -341,8 +338,7 @@ class ServedFromTheLog:
         for page in (first, second):
             expect_running(page, False)
 
-    def test_legend_hides_lines_and_has_the_latest_values(self, start_server: Starter, pages: Pages) -> None:
-        server = start_server("--rate", "100")
+    def test_legend_hides_lines_and_has_the_latest_values(self, fast_server: Server, pages: Pages) -> None:
         page = pages.connect(color_scheme="light")
         start(pages, page, 50)
         assert page.evaluate(PAINTED, "#c2410c")
@@ -351,7 +347,7 @@ class ServedFromTheLog:
         page.get_by_role("button", name=re.compile("^y ")).press("Enter")
         wait_until(lambda: page.evaluate(PAINTED, "#c2410c"), "the line is shown")
         stop(pages, page)
-        _, *values = rows_of(server.log)[-1]
+        _, *values = rows_of(fast_server.log)[-1]
         legend = page.get_by_role("list", name="Legend").get_by_role("listitem")
         expect(legend).to_have_text(
             [re.compile(rf"{name}\s*{value:g}\s*m/s²") for name, value in zip("xyz", values, strict=True)]

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -91,6 +90,12 @@ def start_feed(start_server: Starter) -> Iterator[StartFeed]:
     yield start
     for feed in feeds:
         feed.close()
+
+
+@pytest.fixture
+def feed(start_feed: StartFeed) -> Feed:
+    """A program that sends readings to the server, which has no other sensors."""
+    return start_feed()[1]
 
 
 def tile(page: Page, sensor_id: str) -> Any:
@@ -184,14 +189,6 @@ class TestStep13(Console, NamedEvents):
         assert {len(values) > 10 for values in points(page).values()} == {True}
         assert abs(page.evaluate("plot.data[0].x.at(-1)") / 1000 - time.time()) < 5
 
-    def test_plotly_is_not_installed(self, step: Step, tmp_path: Path) -> None:
-        (tmp_path / "plotly.py").write_text("raise ModuleNotFoundError(\"No module named 'plotly'\")")
-        server = Server(step.folder, environment={"PYTHONPATH": str(tmp_path)})
-        assert server.wait_ended() == 1
-        assert server.lines == [
-            'This step needs plotly. In the root of the repository, type: pip install -e ".[plotly]"'
-        ]
-
     # Sensors that come and go
 
     def test_states_that_arrive_before_their_figure(self, server: Server, pages: Pages) -> None:
@@ -202,10 +199,7 @@ class TestStep13(Console, NamedEvents):
         page.evaluate("(news) => socket.dispatch('sensors', { data: [news] })", news)
         expect(tile(page, "early")).to_have_count(0)
 
-    def test_new_sensor_gets_a_line_and_its_name_stays_text(
-        self, start_feed: StartFeed, pages: Pages
-    ) -> None:
-        _, feed = start_feed()
+    def test_new_sensor_gets_a_line_and_its_name_stays_text(self, feed: Feed, pages: Pages) -> None:
         page = pages.connect()
         expect(page.get_by_text("No sensor has sent")).to_have_count(0)
         feed.send(20, 21)
@@ -222,7 +216,7 @@ class TestStep13(Console, NamedEvents):
             expect(page.locator(".hoverlayer .hovertext").first).to_contain_text(name)
         assert page.locator(".hoverlayer a").count() == 0
 
-    def test_silent_sensor_is_shown_and_its_line_has_a_gap(
+    def test_silent_sensor_is_shown_and_has_a_gap(
         self, start_feed: StartFeed, pages: Pages, step: Step
     ) -> None:
         _, feed = start_feed("--silent-after", "0.5")
@@ -242,8 +236,7 @@ class TestStep13(Console, NamedEvents):
 
     # Alerts
 
-    def test_alert_has_hysteresis(self, start_feed: StartFeed, step: Step) -> None:
-        _, feed = start_feed()
+    def test_alert_has_hysteresis(self, feed: Feed, step: Step) -> None:
         with step.connect() as client:
             # Ten readings are averaged, so ten decide.
             feed.send(*[79.9] * 10)
@@ -266,8 +259,7 @@ class TestStep13(Console, NamedEvents):
         assert len(alerts) == count
         return alerts
 
-    def test_alert_on_every_page_and_acknowledged_for_all(self, start_feed: StartFeed, pages: Pages) -> None:
-        _, feed = start_feed()
+    def test_alert_on_every_page_and_acknowledged_for_all(self, feed: Feed, pages: Pages) -> None:
         first, second = pages.connect(), pages.connect()
         feed.send(*[85] * 10)
         feed.send(*[85] * 10, sensor_id="oven-02")
@@ -290,8 +282,7 @@ class TestStep13(Console, NamedEvents):
         expect(items.last).to_contain_text(re.compile(r"cleared \d\d:\d\d:\d\d, acknowledged"))
         expect(second.locator("#alert")).to_be_empty()
 
-    def test_unknown_alerts_and_a_bounded_list(self, start_feed: StartFeed, step: Step) -> None:
-        _, feed = start_feed()
+    def test_unknown_alerts_and_a_bounded_list(self, feed: Feed, step: Step) -> None:
         with step.connect() as client:
             for number in (1, "\x1b", None, [[]], {"a": 1}):
                 send_event(client, "acknowledge", number)
@@ -355,7 +346,7 @@ class TestStep13(Console, NamedEvents):
         with step.connect() as client:
             return next_event(client, "alerts")
 
-    def test_late_readings_neither_raise_an_alert_nor_end_a_silence(
+    def test_late_readings_raise_no_alert_and_end_no_silence(
         self, start_feed: StartFeed, pages: Pages, step: Step
     ) -> None:
         _, feed = start_feed("--silent-after", "0.5")
@@ -370,8 +361,7 @@ class TestStep13(Console, NamedEvents):
         assert self.alerts_now(step) == []
         expect(tile(page, "oven-01")).to_have_text(re.compile(r"20\.0\s*°C\s*silent since"))
 
-    def test_what_is_older_than_a_full_line_is_counted(self, start_feed: StartFeed, pages: Pages) -> None:
-        _, feed = start_feed()
+    def test_what_is_older_than_a_full_line_is_counted(self, feed: Feed, pages: Pages) -> None:
         page = pages.connect()
         now = time.time()
         for i in range(700):
@@ -383,8 +373,7 @@ class TestStep13(Console, NamedEvents):
         wait_until(lambda: points(page)["oven-01"].count(21) == 10, "the third is in the line")
         assert len(points(page)["oven-01"]) == 600
 
-    def test_clock_that_was_ahead_makes_nothing_late(self, start_feed: StartFeed, pages: Pages) -> None:
-        _, feed = start_feed()
+    def test_clock_that_was_ahead_makes_nothing_late(self, feed: Feed, pages: Pages) -> None:
         page = pages.connect()
         feed.send(20, timestamp=time.time() + 50)
         feed.send(20, timestamp=time.time() + 5)
@@ -448,7 +437,7 @@ class TestStep13(Console, NamedEvents):
         )
         assert all(after[0] - before[1] > 8 for before, after in pairwise(boxes)), boxes
 
-    def test_zoom_and_hidden_lines_survive_data_and_a_reconnect(
+    def test_zoom_and_hidden_lines_survive(
         self, start_feed: StartFeed, start_server: Starter, pages: Pages
     ) -> None:
         pages.errors_are_expected = True
@@ -498,10 +487,7 @@ class TestStep13(Console, NamedEvents):
     def x_range(self, page: Page) -> list:
         return page.evaluate("[...plot._fullLayout.xaxis.range, ...plot._fullLayout.yaxis.range]")
 
-    def test_axis_shows_the_latest_minutes_by_the_visitors_clock(
-        self, start_feed: StartFeed, pages: Pages
-    ) -> None:
-        _, feed = start_feed()
+    def test_axis_shows_the_latest_minutes_by_the_visitors_clock(self, feed: Feed, pages: Pages) -> None:
         page = pages.connect(timezone_id="Asia/Tokyo")
         feed.send(20, 20, timestamp=time.time() - 5000)
         feed.send(20, timestamp=time.time() - 10, sensor_id="oven-02")
@@ -512,8 +498,7 @@ class TestStep13(Console, NamedEvents):
         late = (now_in(9) - latest_tick(page)) % 86400
         assert late < 120 or late > 86400 - 60, "the latest time at the axis is not that of Tokyo"
 
-    def test_light_and_dark_and_a_phone(self, start_feed: StartFeed, pages: Pages) -> None:
-        _, feed = start_feed()
+    def test_light_and_dark_and_a_phone(self, feed: Feed, pages: Pages) -> None:
         page = pages.connect(viewport={"width": 360, "height": 740}, has_touch=True)
         for name in ("W" * 50, "oven-02"):
             feed.send(*[85] * 10, sensor_id=name)
@@ -581,10 +566,7 @@ class TestStep13(Console, NamedEvents):
         assert feed.error() == "there are 50 sensors already, and 'more-50' would be one more"
         assert "\x1b" not in server.output
 
-    def test_lines_as_other_programs_end_and_write_them(
-        self, start_feed: StartFeed, pages: Pages, step: Step
-    ) -> None:
-        _, feed = start_feed()
+    def test_lines_as_other_programs_end_and_write_them(self, feed: Feed, pages: Pages, step: Step) -> None:
         page = pages.connect()
         with step.connect() as client:
             heard: list[dict] = []
@@ -618,8 +600,7 @@ class TestStep13(Console, NamedEvents):
         expect(page.locator("#count")).to_have_text(f"{2 * len(ends) + 4} readings")
         expect(page.locator("#refused")).to_be_empty()
 
-    def test_stream_that_never_ends_a_line_is_told(self, start_feed: StartFeed, pages: Pages) -> None:
-        _, feed = start_feed()
+    def test_stream_that_never_ends_a_line_is_told(self, feed: Feed, pages: Pages) -> None:
         page = pages.connect()
         reading = b'{"sensor_id": "a", "temperature": 20}'
         feed.raw(reading)
@@ -687,8 +668,7 @@ class TestStep13(Console, NamedEvents):
                 count += len(next_event(client, "readings"))
         assert "failed" not in server.output
 
-    def test_more_senders_than_a_process_can_bear(self, start_feed: StartFeed, step: Step) -> None:
-        _, feed = start_feed()
+    def test_more_senders_than_a_process_can_bear(self, feed: Feed, step: Step) -> None:
         with ExitStack() as stack:
             others = [stack.enter_context(contextlib.closing(Feed(feed.port))) for _ in range(MAX_SENDERS)]
             assert others[-1].error() == "there are 100 senders already"
@@ -724,8 +704,7 @@ class TestStep13(Console, NamedEvents):
 
     # Much
 
-    def test_half_an_hour_of_readings(self, start_feed: StartFeed, pages: Pages, step: Step) -> None:
-        _, feed = start_feed()
+    def test_half_an_hour_of_readings(self, feed: Feed, pages: Pages, step: Step) -> None:
         page = pages.connect()
         page.wait_for_function("window.Plotly")
         began = time.time() - 1800

@@ -268,8 +268,7 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
             server.wait_for("Logging to")
             wait_until(lambda: server.log.read_text().count("\n") > 10, "rows")
         server.stop()
-        for row in read_log(server.log):
-            assert abs(row["time_ns"] / 1e9 - row["a"]) < 0.5
+        assert all(abs(row["time_ns"] / 1e9 - row["a"]) < 0.5 for row in read_log(server.log))
 
     @pytest.fixture
     def udp(self, start_server: Starter) -> Iterator[tuple[Server, Callable[..., None]]]:

@@ -132,11 +132,8 @@ class TestTroubles:
 
     @trouble("`NotImplementedError` on Windows")
     def test_signal_handlers_of_the_loop(self, copy: Copy, entry: Trouble) -> None:
-        copy.replace(
-            "server.py",
-            "signal.signal(signal.SIGINT, ask_to_stop)",
-            "loop.add_signal_handler(signal.SIGINT, stop.set)",
-        )
+        new = "loop.add_signal_handler(signal.SIGINT, stop.set)"
+        copy.replace("server.py", "signal.signal(signal.SIGINT, ask_to_stop)", new)
         if sys.platform != "win32":
             copy.replace("server.py", "async def main():\n", f"{WINDOWS_LOOP}\n\nasync def main():\n")
             run = "        asyncio.Runner(loop_factory=WindowsLoop).run(main())\n"

@@ -27,9 +27,7 @@ class TestTroubles:
     @trouble("`12.340000000000002` in the page")
     def test_float(self, copy: Copy, pages: Pages, entry: Trouble) -> None:
         copy.write("prices.csv", recording("12.21", "12.34"))
-        copy.replace(
-            "server.py", '[f"{price:f}", f"{change:+', '[str(float(close) + float(change)), f"{change:+'
-        )
+        copy.replace("server.py", '[f"{price:f}", f"{ch', '[str(float(close) + float(change)), f"{ch')
         copy.start("--source", "prices.csv")
         page = pages.connect()
         expect(row(page, "TEA").locator(".change")).to_have_text("+0.13")
@@ -59,11 +57,8 @@ class TestTroubles:
 
     @trouble("After a reconnect the page stands still")
     def test_subscribed_only_once(self, copy: Copy, pages: Pages, entry: Trouble) -> None:
-        copy.replace(
-            "client.html",
-            'socket.send("subscribe", choice);',
-            'if (!socket.asked) socket.send("subscribe", choice);\nsocket.asked = true;',
-        )
+        subscribe = 'socket.send("subscribe", choice);'
+        copy.replace("client.html", subscribe, f"if (!socket.asked) {subscribe}\nsocket.asked = true;")
         server = copy.start("--rate", "50")
         page = pages.connect()
         prices = page.locator("#rows .price")

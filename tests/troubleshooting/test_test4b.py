@@ -35,9 +35,7 @@ class TestTroubles:
     @trouble("`AttributeError: 'WebSocketServerProtocol' object has no attribute 'request'`")
     def test_old_library(self, copy: Copy, entry: Trouble) -> None:
         copy.replace(
-            "server.py",
-            "from websockets.asyncio.server import serve",
-            "from websockets.legacy.server import serve",
+            "server.py", "websockets.asyncio.server import serve", "websockets.legacy.server import serve"
         )
         server = copy.start(environment={"PYTHONWARNINGS": ""})
         with copy.step.connect():

@@ -14,8 +14,7 @@ from tests.troubleshooting import trouble
 def expect_buttons(page: Page, *enabled: str) -> None:
     """Check that of Start and Stop these can be pressed, and no other."""
     for name in ("Start", "Stop"):
-        button = page.get_by_role("button", name=name, exact=True)
-        (expect(button).to_be_enabled if name in enabled else expect(button).to_be_disabled)()
+        expect(page.get_by_role("button", name=name, exact=True)).to_be_enabled(enabled=name in enabled)
 
 
 class TestTroubles:
@@ -27,11 +26,8 @@ class TestTroubles:
         for name, running in (("Start", "true"), ("Stop", "false")):
             send = f'control.send("{name.upper()}")'
             copy.replace("client.html", f"() => {send};", f"() => {{ {send}; showState({running}); }};")
-        copy.replace(
-            "client.html",
-            "        wasOpen = true;\n",
-            "        wasOpen = true;\n        start.disabled = false;\n",
-        )
+        opened = "        wasOpen = true;\n"
+        copy.replace("client.html", opened, f"{opened}        start.disabled = false;\n")
         copy.start("--rate", "100")
         first, second = pages.connect(copy.step.url), pages.connect(copy.step.url)
         pages.command(first, "START")

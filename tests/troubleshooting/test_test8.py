@@ -49,11 +49,8 @@ class TestTroubles:
     @trouble("`Unexpected token 'N'`")
     @pytest.mark.parametrize("missing", ["math.nan", "None"])
     def test_value_that_is_missing(self, copy: Copy, pages: Pages, entry: Trouble, missing: str) -> None:
-        copy.replace(
-            "common/sensors.py",
-            "        return [round(value + self._random.gauss(0, 0.08), 3) for value in (x, y, z)]\n",
-            f"        return [{missing}, y, z]\n",
-        )
+        values = "[round(value + self._random.gauss(0, 0.08), 3) for value in (x, y, z)]"
+        copy.replace("common/sensors.py", values, f"[{missing}, y, z]")
         copy.start("--rate", "100")
         page = pages.connect(copy.step.url)
         if missing == "math.nan":
