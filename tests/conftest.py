@@ -1,6 +1,7 @@
 """Fixtures: servers as processes, and pages in a real browser."""
 
 import contextlib
+import inspect
 import os
 import shutil
 import socket
@@ -14,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator
 
 from tests.browser import LAUNCH_ARGS, find_browser
 from tests.steps import between
-from tests.support import ROOT, Board, Server, Step, free_port, wait_until
+from tests.support import ROOT, Board, Server, Step, free_port, run, wait_until
 
 # Busy machines need more than Playwright's own 5 s now and then.
 expect.set_options(timeout=30_000)
@@ -38,6 +39,10 @@ Object.defineProperty(window, "uPlot", {
 """
 
 
+# What the fixture start_server is: it takes the options of a server, and returns that as soon as it listens.
+Starter = Callable[..., Server]
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all", action="store_true", help="try what steps have in common at all of them")
 
@@ -50,6 +55,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = set(between((item.cls, item.name) for item in items if item.cls))
         config.hook.pytest_deselected(items=[item for item in items if (item.cls, item.name) in left_out])
         items[:] = [item for item in items if (item.cls, item.name) not in left_out]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test that is a coroutine."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = pyfuncitem._fixtureinfo.argnames
+    run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
+    return True
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -76,7 +91,7 @@ def step(request: pytest.FixtureRequest) -> Step:
 
 
 @pytest.fixture
-def start_server(step: Step) -> Iterator[Callable[..., Server]]:
+def start_server(step: Step) -> Iterator[Starter]:
     """Start the step's server with these options; at the end of the test it is stopped with Ctrl-C."""
     servers: list[Server] = []
 
@@ -98,12 +113,12 @@ def start_server(step: Step) -> Iterator[Callable[..., Server]]:
 
 
 @pytest.fixture
-def server(start_server: Callable[..., Server]) -> Server:
+def server(start_server: Starter) -> Server:
     return start_server()
 
 
 @pytest.fixture
-def fast_server(start_server: Callable[..., Server]) -> Server:
+def fast_server(start_server: Starter) -> Server:
     """A server whose sensor is read 100 times a second, so that tests need not wait for readings."""
     return start_server("--rate", "100")
 
@@ -181,6 +196,12 @@ class Pages:
         else:
             page.get_by_role("textbox", name="Command").fill(text)
             self.button(page, "Send").click()
+
+
+def shown(element: Locator, text: str) -> str:
+    """Wait until an element has this text, and return all that it has."""
+    expect(element).to_contain_text(text)
+    return element.inner_text()
 
 
 @pytest.fixture

@@ -58,6 +58,12 @@ class Copy:
         self.servers.append(Server(self.step.folder, *options, environment=here, **how))
         return self.servers[-1]
 
+    def fail(self, *options: str) -> str:
+        """Run the step's server, which has to end with an error, and return what it prints."""
+        server = self.run(*options)
+        assert server.wait_ended() != 0
+        return server.output
+
     def start(self, *options: str, **how: object) -> Server:
         """Run the step's server, and wait until it listens."""
         server = self.run(*options, **how)

@@ -18,6 +18,7 @@ from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -40,7 +41,7 @@ from common.drivers.sensor import (
 from common.drivers.text import Command, SensorError, SerialPort, UdpPort
 from common.sensors import SENSORS
 from tests.promises import needs_terminals
-from tests.support import Board, run, wait_until
+from tests.support import Board, wait_until
 
 
 def read(readings: Iterator, count: int) -> list:
@@ -131,21 +132,10 @@ class TestSerialPort:
         (tmp_path / "file").touch()
         reason = read_failure(SerialPort(str(tmp_path / "file"), 115200).readings())
         assert reason.startswith(f"cannot open {tmp_path}/file: ")
-        for number, text in (
-            (errno.EACCES, "permission denied"),
-            (errno.EBUSY, "another program has opened"),
-        ):
-
-            def refuse(*_: object, number: int = number, **__: object) -> None:
-                raise OSError(number, os.strerror(number))
-
-            monkeypatch.setattr(text_sensors.serial, "Serial", refuse)
+        for number, text in ((errno.EACCES, "permission denied"), (errno.EBUSY, "another program has")):
+            refused = OSError(number, os.strerror(number))
+            monkeypatch.setattr(text_sensors.serial, "Serial", Mock(side_effect=refused))
             assert text in read_failure(SerialPort("/dev/ttyUSB0", 115200).readings())
-
-    def test_two_programs_at_one_port(self, board: Board, port: SerialPort) -> None:
-        with contextlib.closing(port.readings()) as readings:
-            next(readings)
-            assert "another program has opened it" in read_failure(port.readings())
 
     def test_teleplot_lines(self, board: Board) -> None:
         port = SerialPort(str(board.path), 115200, {"x": "", "y": ""})
@@ -179,54 +169,43 @@ class TestCommand:
             return found, explain(error)
         raise AssertionError("it has ended without saying why")
 
-    def test_readings_and_the_end(self) -> None:
+    async def test_readings_and_the_end(self) -> None:
         command = of_command("print('x (m),y')", "print('1,2')", "print('oops!')", "print('3,4', end='')")
-        found, reason = self.run(self.failure(command))
-        assert [reading for reading in found if not isinstance(reading, MalformedReading)] == [
-            {"x": 1, "y": 2},
-            {"x": 3, "y": 4},
-        ]
-        assert [str(reading) for reading in found if isinstance(reading, MalformedReading)] == [
-            "not a reading: 'oops!'"
-        ]
+        found, reason = await self.failure(command)
+        found = [str(reading) if isinstance(reading, MalformedReading) else reading for reading in found]
+        assert found == [{"x": 1, "y": 2}, "not a reading: 'oops!'", {"x": 3, "y": 4}]
         assert command.fields == {"x": "m", "y": ""}
         assert reason == "the command ended with exit status 0"
 
-    def test_last_words(self) -> None:
-        _, reason = self.run(self.failure(of_command("import nonsense")))
-        assert reason == (
-            "the command ended with exit status 1: ModuleNotFoundError: No module named 'nonsense'"
+    async def test_last_words(self) -> None:
+        _, reason = await self.failure(of_command("import nonsense"))
+        assert (
+            reason == "the command ended with exit status 1: ModuleNotFoundError: No module named 'nonsense'"
         )
 
-    def test_program_that_is_not_there(self) -> None:
-        async def check() -> None:
-            with pytest.raises(FileNotFoundError) as caught:
-                await self.read(Command(["/nowhere/program"]), 1)
-            assert "No such file" in explain(caught.value) or sys.platform == "win32"
+    async def test_program_that_is_not_there(self) -> None:
+        with pytest.raises(FileNotFoundError) as caught:
+            await self.read(Command(["/nowhere/program"]), 1)
+        assert "No such file" in explain(caught.value) or sys.platform == "win32"
 
-        run(check())
+    async def test_fast_program_leaves_the_loop_to_others(self) -> None:
+        gaps = []
 
-    def test_fast_program_leaves_the_loop_to_others(self) -> None:
-        async def check() -> None:
-            gaps = []
+        async def other() -> None:
+            while True:
+                begun = time.monotonic()
+                await asyncio.sleep(0.01)
+                gaps.append(time.monotonic() - begun)
 
-            async def other() -> None:
-                while True:
-                    begun = time.monotonic()
-                    await asyncio.sleep(0.01)
-                    gaps.append(time.monotonic() - begun)
-
-            task = asyncio.create_task(other())
-            found = await self.read(of_command("for i in range(10**9): print('x:%d y:%d' % (i, i))"), 20_000)
-            task.cancel()
-            assert [reading["x"] for reading in found] == list(range(20_000))
-            assert len(gaps) > 5
-            assert max(gaps) < 3
-
-        run(check())
+        task = asyncio.create_task(other())
+        found = await self.read(of_command("for i in range(10**9): print('x:%d y:%d' % (i, i))"), 20_000)
+        task.cancel()
+        assert [reading["x"] for reading in found] == list(range(20_000))
+        assert len(gaps) > 5
+        assert max(gaps) < 3
 
     @pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no groups of processes")
-    def test_everything_it_has_started_is_ended(self) -> None:
+    async def test_everything_it_has_started_is_ended(self) -> None:
         # The child asks politely to be left alone, and has a child of its own.
         command = of_command(
             "import os, signal, subprocess, sys, time",
@@ -235,18 +214,11 @@ class TestCommand:
             "print('%d,%d' % (os.getpid(), child.pid))",
             "time.sleep(600)",
         )
-        ((process, child),) = [list(reading.values()) for reading in self.run(self.read(command, 1))]
+        ((process, child),) = [list(reading.values()) for reading in await self.read(command, 1)]
         for number in (process, child):
             wait_until(lambda number=number: not is_running(int(number)), "ended")
 
-    def test_silent_program_can_be_cancelled(self) -> None:
-        async def check() -> None:
-            task = asyncio.create_task(self.read(of_command("import time; time.sleep(601)"), 1))
-            await asyncio.to_thread(wait_until, runs, "it runs")
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            assert not runs()
+    async def test_silent_program_can_be_cancelled(self) -> None:
 
         def runs() -> bool:
             # The browser's processes are children too, and come and go.
@@ -254,22 +226,18 @@ class TestCommand:
             mine = [child.info["cmdline"] or [] for child in children if child.info["ppid"] == os.getpid()]
             return any("time.sleep(601)" in " ".join(command) for command in mine)
 
-        run(check())
+        task = asyncio.create_task(self.read(of_command("import time; time.sleep(601)"), 1))
+        await asyncio.to_thread(wait_until, runs, "it runs")
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not runs()
 
-    def test_flood_of_rubbish_is_bounded(self) -> None:
+    async def test_flood_of_rubbish_is_bounded(self) -> None:
         program = of_command("import sys", "while True: sys.stdout.write('rubbish! ' * 10000 + '\\n')")
-        found = self.run(self.read(program, 20))
+        found = await self.read(program, 20)
         assert "without a line's end" in found[0]
         assert set(found[1:]) == {f"a line of more than {MAX_SENSOR_LINE} bytes"}
-
-    def run(self, coroutine: object) -> object:
-        result = []
-
-        async def target() -> None:
-            result.append(await coroutine)
-
-        run(target())
-        return result[0]
 
 
 def is_running(pid: int) -> bool:
@@ -401,6 +369,13 @@ class Unreadable(dict):
         raise OSError("not even this")
 
 
+NO_NUMBERS = [
+    *(math.nan, "ovf", "", "1_000", "٣", "1e999", True, 1j, [1], datetime(2026, 1, 5), pd.NA),
+    *(Decimal("NaN"), Decimal("sNaN"), np.float32("nan"), np.bool_(True), np.complex128(1), np.array([1, 2])),
+    np.ma.masked,
+]
+
+
 class TestOwnSensors:
     def test_blocking_class_is_made_anew_after_a_failure(self) -> None:
         own = sensor_of(Blocking, 100)
@@ -433,18 +408,14 @@ class TestOwnSensors:
             assert read(readings, 1) == [[1, 0.001]]
             assert next(readings) is None
 
-    def test_async_object(self) -> None:
+    async def test_async_object(self) -> None:
         own = sensor_of(Async(), 20)
         assert own.rate == 500
+        async with aclosing(own.readings()) as readings:
+            assert await anext(readings) == [1]
+            assert await anext(readings) == [1]
 
-        async def check() -> None:
-            async with aclosing(own.readings()) as readings:
-                assert await anext(readings) == [1]
-                assert await anext(readings) == [1]
-
-        run(check())
-
-    def test_generators(self) -> None:
+    async def test_generators(self) -> None:
         @sensor(fields={"distance": "mm"}, rate=20)
         def rangefinder() -> Iterator[list[float]]:
             yield [7]
@@ -456,11 +427,7 @@ class TestOwnSensors:
         assert sensor_of(rangefinder, 1) is rangefinder
         assert (rangefinder.fields, rangefinder.rate, far.rate) == ({"distance": "mm"}, 20, None)
         assert list(rangefinder.readings()) == list(rangefinder.readings()) == [[7]]
-
-        async def check() -> None:
-            assert [reading async for reading in far.readings()] == [{"distance": 8}]
-
-        run(check())
+        assert [reading async for reading in far.readings()] == [{"distance": 8}]
 
     def test_what_is_no_sensor(self) -> None:
         for thing in (1, object(), lambda: [1], "cpu"):
@@ -473,10 +440,10 @@ class TestOwnSensors:
                 sensor(fields=fields)(lambda: iter([]))
         strange = ["a\nb", "a\u2028b", "\x1b[31mred", "\x9b2J", "\x07", "\u202eback", "\ud800", "\u200b"]
         for fields in (
-            *[{"a": text} for text in strange],
-            *[{text: "V"} for text in strange],
             {1: ""},
             {"a": 0},
+            *({"a": text} for text in strange),
+            *({text: "V"} for text in strange),
         ):
             with pytest.raises(ValueError, match="text of one line"):
                 sensor(fields=fields)(lambda: iter([]))
@@ -506,11 +473,12 @@ class TestOwnSensors:
             def __str__(self) -> str:
                 raise OSError
 
+        file = FileNotFoundError(2, "there is none", "\x1b[31mred\n.json")
         for error in (
             OSError("x" * 10**6),
             ValueError("two\nlines"),
-            RuntimeError("\x1b[31mred\x07"),
-            FileNotFoundError(2, "there is none", "\x1b[31mred\n.json"),
+            RuntimeError("\x1b[31m"),
+            file,
             Mistaken(),
         ):
             said = explain(error)
@@ -527,7 +495,6 @@ class TestOwnSensors:
             # Numbers of other types
             ([Decimal("21.5"), Fraction(1, 4)], [21.5, 0.25]),
             ([Decimal("-0"), 10**18 + 1], [0, 10**18 + 1]),
-            (np.array([1, 2]), [1, 2]),
             (np.array([1.5, 2], dtype=">f4"), [1.5, 2]),
             (pd.Series({"b": 2.5, "a": 1}), [1, 2.5]),
             ([np.float64(1.5), np.float32(0.05)], [1.5, 0.05]),
@@ -535,8 +502,7 @@ class TestOwnSensors:
             ([np.array(0.05, np.float32), np.array([7])], [0.05, 7]),
             ([np.float16(0.1), np.longdouble(0.5)], [0.1, 0.5]),
             # Numbers as text
-            (["1", " -2.5e3 "], [1, -2500]),
-            (["+.5", "2."], [0.5, 2]),
+            (["+.5", " -2.5e3 "], [0.5, -2500]),
             (["1285704473650888702", "0"], [1285704473650888702, 0]),
         ],
     )
@@ -548,32 +514,11 @@ class TestOwnSensors:
     @pytest.mark.parametrize(
         ("cell", "shown"),
         [
-            (math.nan, "nan"),
-            (-math.inf, "-inf"),
+            *((cell, repr(cell)) for cell in NO_NUMBERS),
             (10**400, "1000"),
             (10**5000, "something of the type int"),
-            ("ovf", "'ovf'"),
-            ("", "''"),
-            ("21.5 °C", "'21.5 °C'"),
-            ("1_000", "'1_000'"),
-            ("٣", "'٣'"),
-            ("nan", "'nan'"),
-            ("1e999", "'1e999'"),
             ("9" * 100_000, "'9999"),
-            (True, "True"),
-            (Decimal("NaN"), "Decimal('NaN')"),
-            (Decimal("sNaN"), "Decimal('sNaN')"),
-            (Decimal("1e999"), "Decimal('1E+999')"),
-            (1j, "1j"),
-            ([1], "[1]"),
-            (datetime(2026, 1, 5), "datetime.datetime(2026"),
-            (np.float32("nan"), "np.float32(nan)"),
-            (np.bool_(True), "np.True_"),
-            (np.complex128(1), "np.complex128("),
             (np.datetime64("2026-01-05", "ns"), "np.datetime64("),
-            (np.array([1, 2]), "array([1, 2])"),
-            (np.ma.masked, "masked"),
-            (pd.NA, "<NA>"),
             (Unreadable(), "something of the type Unreadable"),
             ("\x1b[31m\x9b\u202e", "'\\x1b[31m\\x9b\\u202e'"),
         ],
@@ -602,25 +547,9 @@ class TestOwnSensors:
     @pytest.mark.parametrize(
         "reading",
         [
-            [1],
-            [1, 2, 3],
-            [],
-            {},
-            {"c": 1},
-            {"a": None},
-            [None, None],
-            [math.nan, "ovf"],
-            "12",
-            b"12",
-            bytearray(b"12"),
-            {1, 2},
-            7,
-            np.array(7),
-            np.array([[1, 2]]),
-            object(),
-            MalformedReading("noise"),
-            Unreadable(),
-            Unreadable(a=1),
+            *([1], [1, 2, 3], [], {}, {"c": 1}, {"a": None}, [None, None], [math.nan, "ovf"]),
+            *("12", b"12", bytearray(b"12"), {1, 2}, 7, np.array(7), np.array([[1, 2]]), object()),
+            *(MalformedReading("noise"), Unreadable(), Unreadable(a=1)),
         ],
     )
     def test_rubbish(self, reading: object) -> None:
@@ -700,9 +629,6 @@ class TestOpenSensor:
             ValueError, match=r"cannot be run: ZeroDivisionError: .* \(my_sensor\.py, line 2\)"
         ):
             open_sensor(str(path), 20)
-        path.write_text("def (\n")
-        with pytest.raises(ValueError, match="cannot be run: SyntaxError"):
-            open_sensor(str(path), 20)
 
     @pytest.mark.parametrize("name", ["my_sensor.py", "random.py", "drivers.py", "common.py", "my sensor.py"])
     def test_file_of_ones_own_is_run_as_python_runs_it(
@@ -738,15 +664,13 @@ class TestOpenSensor:
     @pytest.mark.parametrize(
         ("text", "says"),
         [
-            (
-                "from . import neighbour",
-                "ImportError: attempted relative import",
-            ),
+            ("from . import neighbour", "ImportError: attempted relative import"),
+            ("def (", "SyntaxError"),
             ("import not_there", "ModuleNotFoundError: No module named 'not_there'"),
             ("open('calibration.json')", "No such file or directory"),
             ("raise GeneratorExit", "GeneratorExit"),
             ("raise SystemExit('no')", "SystemExit: no"),
-            ("raise BaseException('\\x1b[31m')", r"BaseException: \?\[31m"),
+            ("raise BaseException('\\x1b[31m')", r"BaseException: \\x1b\[31m"),
         ],
     )
     def test_file_of_ones_own_that_cannot_be_run(
@@ -759,9 +683,7 @@ class TestOpenSensor:
         assert str(caught.value).isprintable()
         assert "own_sensor" not in sys.modules
 
-    def test_ctrl_c_while_a_file_of_ones_own_is_run(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_ctrl_c_while_one_is_run(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("sys.path", sys.path.copy())
         (tmp_path / "mine.py").write_text("raise KeyboardInterrupt")
         with pytest.raises(KeyboardInterrupt):

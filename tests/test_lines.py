@@ -34,19 +34,25 @@ def said(text: str) -> list[tuple]:
     ]
 
 
+# What a line may consist of, again and again.
+REPEATED = [
+    *["a ", "a:", "1:", "a:1;", "a:1,", "a=", " ", "\t", "(", "[", "[1]", '"', "1 ", "1,", "1", "1.", "."],
+    *["x:1 ", "§", "a:1§", "|", "a|", "-", "1-", "0x1 ", "\x1b[0", "Jan 5 ", "10:59 ", "{", '{"a":', "e"],
+    *["a:nan ", "x:1.1;nan;", "1e", "%", "m/", "°", "a:1 %", "a:1:1;", "a: b=1 ", "ab/", "a 1: ", "a:\t1"],
+    *["- 1 ", '"1",', "1.1: ", "1,1 ", "I (1) ", "[I]", "1;nan;"],
+]
+
+
 class TestParseLine:
     @pytest.mark.parametrize(
         ("text", "expected"),
         [
             # Numbers, whatever stands between them
             ("0.12,-0.08,9.79", [("", 0.12), ("", -0.08), ("", 9.79)]),
-            (" 1; 2 ;3\r\n", [("", 1), ("", 2), ("", 3)]),
             ("1\t2", [("", 1), ("", 2)]),
             ("1  2   .5", [("", 1), ("", 2), ("", 0.5)]),
-            ("45.0 | 23.0", [("", 45), ("", 23)]),
             ("| 1 | 2 |", [("", 1), ("", 2)]),
             ("+1e3, 2., 1e-3", [("", 1000), ("", 2), ("", 0.001)]),
-            ("42", [("", 42)]),
             ("1,2,3,", [("", 1), ("", 2), ("", 3)]),
             ("(1, 2, 3)", [("", 1), ("", 2), ("", 3)]),
             ("[0.5 1.5]", [("", 0.5), ("", 1.5)]),
@@ -54,9 +60,7 @@ class TestParseLine:
             ("9007199254740993", [("", 9007199254740993)]),
             # Units behind them
             ("0.49W", [("", 0.49, "W")]),
-            ("23.4 *C", [("", 23.4, "*C")]),
             ("9.79 m/s^2", [("", 9.79, "m/s^2")]),
-            ("30.1°", [("", 30.1, "°")]),
             ("23.4 C 45 %", [("", 23.4, "C"), ("", 45, "%")]),
             ("3.3V, 12 mA, 25 µg/m³", [("", 3.3, "V"), ("", 12, "mA"), ("", 25, "µg/m³")]),
             ("21.5\xa0°C", [("", 21.5, "°C")]),
@@ -65,12 +69,10 @@ class TestParseLine:
             ("1,inf,2", [("", 1), ("", None, "inf"), ("", 2)]),
             ("1;NaN;ovf;2", [("", 1), ("", None, "NaN"), ("", None, "ovf"), ("", 2)]),
             ("21.5 [N/A] 50", [("", 21.5), ("", None, "[N/A]"), ("", 50)]),
-            ("21.5,OK,50", [("", 21.5), ("", None, "OK"), ("", 50)]),
             ('21.5,"sunny, warm",45', [("", 21.5), ("", None, "sunny, warm"), ("", 45)]),
             ("1,1e999", [("", 1), ("", None, "1e999")]),
             ("1,1_000,٣", [("", 1), ("", None, "1_000"), ("", None, "٣")]),
             # Headers
-            ("x,y,z", [("x", None), ("y", None), ("z", None)]),
             ("x,y,z,", [("x", None), ("y", None), ("z", None)]),
             ("# x,y", [("x", None), ("y", None)]),
             ('"x","y"', [("x", None), ("y", None)]),
@@ -80,7 +82,6 @@ class TestParseLine:
             (" r  b   swpd us sy", [(name, None) for name in ("r", "b", "swpd", "us", "sy")]),
             ("time,x", [("sensor_time", None), ("x", None)]),
             # JSON
-            ('{"x": 1, "y": -2.5}', [("x", 1), ("y", -2.5)]),
             ('{"x": 1, "y": null, "z": true}', [("x", 1), ("y", None, "null"), ("z", None, "true")]),
             ('{"x": NaN, "y": 1}', [("x", None, "nan"), ("y", 1)]),
             ('{"seq": 7}', [("sensor_seq", 7)]),
@@ -90,32 +91,25 @@ class TestParseLine:
             ('{"a": {"b": {"c": 1}}, "l": [2, {"m": 3}]}', [("a.b.c", 1), ("l.0", 2), ("l.1.m", 3)]),
             ('[{"x": 1}, {"x": 2}]', [("0.x", 1), ("1.x", 2)]),
             ('{"": 1, "a,b": 2, "c": 3}', [("", None, "not a name"), ("a,b", None, "not a name"), ("c", 3)]),
-            ('{"on": true}', [("on", None, "true")]),
             ("{}", []),
             ("{'t': 21, 'h': None}", [("t", 21), ("h", None, "None")]),
             # Names and numbers
-            ("x:0.1,y:0.2", [("x", 0.1), ("y", 0.2)]),
-            ("x: 0.1, y: 0.2", [("x", 0.1), ("y", 0.2)]),
             ("x:0.1 y:0.2", [("x", 0.1), ("y", 0.2)]),
             ("x:0.1\ty:-2\t", [("x", 0.1), ("y", -2)]),
-            ("my value:3", [("my value", 3)]),
             ("my value : 3 your value : 4", [("my value", 3), ("your value", 4)]),
-            ("temp=21.5;hum=50", [("temp", 21.5), ("hum", 50)]),
             ("Temp = 21.5 C, Hum = 50 %", [("Temp", 21.5, "C"), ("Hum", 50, "%")]),
-            ("Humidity: 45.1 | Temperature: 23.4", [("Humidity", 45.1), ("Temperature", 23.4)]),
             ("x:1|y:2", [("x", 1), ("y", 2)]),
             ("H: 45.10 %\tT: 23.40 *C", [("H", 45.1, "%"), ("T", 23.4, "*C")]),
-            ("H: 45.10 %  T: 23.40 *C", [("H", 45.1, "%"), ("T", 23.4, "*C")]),
             (
                 "T: 23.4°C 74.1°F  Heat index: 23°C",
                 [("T", 23.4, "°C"), ("T 2", 74.1, "°F"), ("Heat index", 23, "°C")],
             ),
             ("Accel: 0.1, 0.2, 9.8", [("Accel", 0.1), ("Accel 2", 0.2), ("Accel 3", 9.8)]),
-            ("acc:1,2,3", [("acc", 1), ("acc 2", 2), ("acc 3", 3)]),
             ("Accel:12,-5,1003", [("Accel", 12), ("Accel 2", -5), ("Accel 3", 1003)]),
             ("temp (°C):21,hum (%):50", [("temp", 21, "°C"), ("hum", 50, "%")]),
             ("ch(A):1,ch(B):2", [("ch(A)", 1), ("ch(B)", 2)]),
             ("state:ON,temp:21", [("state", None, "ON"), ("temp", 21)]),
+            ("acc:1,2,3", [("acc", 1), ("acc 2", 2), ("acc 3", 3)]),
             ("x:nan,y:1", [("x", None, "nan"), ("y", 1)]),
             ("x:,y:1", [("x", None), ("y", 1)]),
             ("temp:21.5 OK", [("temp", 21.5), ("temp", None, "OK")]),
@@ -131,10 +125,8 @@ class TestParseLine:
             ),
             ("Orient:\tx= 1 |\ty= 2", [("Orient.x", 1), ("Orient.y", 2)]),
             ("Gyro X: 1, Y: 2, Z: 3 rad/s", [("Gyro X", 1), ("Gyro Y", 2), ("Gyro Z", 3, "rad/s")]),
-            ("X: 1, Y: 2", [("X", 1), ("Y", 2)]),
             ("acc X: 1, temp: 2, Y: 3", [("acc X", 1), ("temp", 2), ("Y", 3)]),
             # Names with a number at their end
-            ("Sensor 1: 23.5", [("Sensor 1", 23.5)]),
             ("x:1,note: a 3rd 1: 12:30", [("x", 1), ("note", None, "a 3rd 1:12:30")]),
             ("PM 1.0: 1\t\tPM 2.5: 3\t\tPM 10: 4", [("PM 1.0", 1), ("PM 2.5", 3), ("PM 10", 4)]),
             ("one:\t1.5\t| average:\t2", [("one", 1.5), ("average", 2)]),
@@ -168,17 +160,13 @@ class TestParseLine:
                 [("Room", 21.5, "°C")],
             ),
             # Teleplot
-            ("myValue:1234|", [("myValue", 1234)]),
             ("myValue:1234|g", [("myValue", 1234)]),
-            ("myValue:12.34e+2", [("myValue", 1234)]),
             ("myValue:1627551892437:1234|np", [("myValue", 1234)]),
-            ("myValue:1234§km²", [("myValue", 1234, "km²")]),
             ("myValue:1627551892437:1234§m/s|np", [("myValue", 1234, "m/s")]),
             ("v:1627551892444:1;1627551892555:2§rad", [("v", 1), ("v", 2, "rad")]),
             ("v:1;2;nan;4", [("v", 1), ("v", 2), ("v", None, "nan"), ("v", 4)]),
             (">x:0.12", [("x", 0.12)]),
             # A stamp at the beginning
-            ("2026-01-05T10:59:20 temp:21", [("temp", 21)]),
             ("2026-01-05T10:59:20.123+01:00 21 50", [("", 21), ("", 50)]),
             ("2026-01-05 10:59:20,123 INFO root: temp=21", [("root.temp", 21)]),
             ("[2026-01-05 10:59:20] temp:21", [("temp", 21)]),
@@ -189,7 +177,6 @@ class TestParseLine:
             ("10:15:30.123 -> temp:21", [("temp", 21)]),
             ("10:59:20 -5.2", [("", -5.2)]),
             ("10:59:20 AM 5.2", [("", 5.2)]),
-            ("I (1050) adc: 500", [("adc", 500)]),
             (f"{CSI}0;32mI (1050) adc: 500{CSI}0m", [("adc", 500)]),
             ("[1050][I][main.cpp:12] loop(): x:1", [("loop().x", 1)]),
             ("[   12.345678] temp: 21", [("temp", 21)]),
@@ -197,12 +184,9 @@ class TestParseLine:
             ("2026-01-05 10:59:20,21.5,50", [("", None, "2026-01-05 10:59:20"), ("", 21.5), ("", 50)]),
             # Passed over: nothing, texts, shapes, X-Y points, messages
             ("", []),
-            ("  \r\n", []),
-            ("state:Turned On|t", []),
             ("state:1627551892437:Off|t,np", []),
             ("trajectory:12.3:45.67|xy", []),
             ("3D|mySimpleCube:S:cube:P:1:1:1:R:0:0:0:W:2:H:2:D:2:C:#2ecc71", []),
-            (">:Hello world", []),
             (">1627551892437:Hello world", []),
         ],
     )
@@ -213,60 +197,20 @@ class TestParseLine:
         "text",
         [
             # No number in it
-            "nan",
-            "1e999",
-            "x:nan",
-            "x:",
-            ":1",
-            "12:30:45",
-            "1_000",
-            "a:٣",
-            "\ufffd",
-            "192.168.0.1",
+            *["nan", "1e999", "x:nan", "x:", ":1", "12:30:45", "1_000", "a:٣", "\ufffd", "192.168.0.1"],
             # Words
-            "Ready",
-            "WiFi connected",
-            "DHTxx test!",
-            "Setup (done)",
-            "Sensor 3 ready",
-            "5 retries left",
-            "ERROR: no answer from the MPU-6050",
-            "E (1050) i2c: error 263",
-            "r b swpd",
-            "TVOC 12 ppb\teCO2 400 ppm",
-            "va5432fc1",
-            "tail 0",
-            " ets Jan  8 2013,rst cause:4, boot mode:(3,6)",
+            *["Ready", "WiFi connected", "DHTxx test!", "Setup (done)", "Sensor 3 ready", "5 retries left"],
+            *["ERROR: no answer from the MPU-6050", "E (1050) i2c: error 263", "r b swpd", "va5432fc1"],
+            *["TVOC 12 ppb\teCO2 400 ppm", "tail 0", " ets Jan  8 2013,rst cause:4, boot mode:(3,6)"],
             # What could mean more than one thing: better no value than a wrong one
-            "1,5;2,5",
-            "21,5 °C",
-            "21,5 45,0",
-            "21,5\t45,0",
-            "T: 23,4 °C",
-            "T:21,5 H:45,0",
-            "P: 1,013.25 hPa",
-            "N: 1,234,567",
-            "x:1 x:2",
-            "x:1 y:2 x:3",
-            "x,x",
-            '{"x": 1, "x": 2}',
-            '{"a": {"x": 1, "x": 2}}',
-            "1 5/10",
+            *["1,5;2,5", "21,5 °C", "21,5 45,0", "21,5\t45,0", "T: 23,4 °C", "T:21,5 H:45,0", "1 5/10"],
+            *["P: 1,013.25 hPa", "N: 1,234,567", "x:1 x:2", "x:1 y:2 x:3", "x,x"],
+            *['{"x": 1, "x": 2}', '{"a": {"x": 1, "x": 2}}'],
             # Hexadecimal
-            "0x1F",
-            "csum 0x84",
-            "load:0x3fff0030,len:1344",
-            "3F 7C 0A 1B",
+            *["0x1F", "csum 0x84", "load:0x3fff0030,len:1344", "3F 7C 0A 1B"],
             # Torn, too long, or noise
-            '{"x": 1',
-            "{x:1",
-            "[" * MAX_SENSOR_LINE,
-            "a" * 81,
-            "1," * MAX_SENSOR_LINE,
-            "1 " * 20000,
-            "\x00\x01",
-            "1\x002",
-            "x:1\x1b[2J",
+            *['{"x": 1', "{x:1", "[" * MAX_SENSOR_LINE, "a" * 81, "1," * MAX_SENSOR_LINE, "1 " * 20000],
+            *["\x00\x01", "1\x002", "x:1\x1b[2J"],
         ],
     )
     def test_garbled(self, text: str) -> None:
@@ -281,22 +225,8 @@ class TestParseLine:
 
     def test_whatever_arrives(self) -> None:
         rng = random.Random(15)
-        pieces = ["x", "y:", "1", "-2.5", ",", ";", ":", "=", "§", "|", "t", "{", "}", '"', " ", "\t", "nan"]
-        pieces += [
-            ">",
-            "[",
-            "]",
-            "(",
-            ")",
-            "%",
-            "°C",
-            "10:59:20 ",
-            "2026-01-05",
-            "I (1) ",
-            "m/s",
-            "0x",
-            "\x1b[1m",
-        ]
+        pieces = [*'1,;:=§|t{}" \t>[]()%x', "y:", "-2.5", "nan", "°C", "m/s", "0x", "\x1b[1m"]
+        pieces += ["10:59:20 ", "2026-01-05", "I (1) "]
         for _ in range(5000):
             text = "".join(rng.choices(pieces, k=rng.randrange(12)))
             noise = "".join(chr(rng.randrange(0x250)) for _ in range(rng.randrange(20)))
@@ -310,67 +240,7 @@ class TestParseLine:
                         assert value.number is None or not set(value.name) & set(',"\n\r:'), line
 
     @pytest.mark.parametrize("before", ["", "a:", "a:1", ">", "{"])
-    @pytest.mark.parametrize(
-        "part",
-        [
-            *[
-                "a ",
-                "a:",
-                "1:",
-                "a:1;",
-                "a:1,",
-                "a=",
-                " ",
-                "\t",
-                "(",
-                "[",
-                "[1]",
-                '"',
-                "1 ",
-                "1,",
-                "1",
-                "1.",
-                ".",
-            ],
-            *[
-                "x:1 ",
-                "§",
-                "a:1§",
-                "|",
-                "a|",
-                "-",
-                "1-",
-                "0x1 ",
-                "\x1b[0",
-                "Jan 5 ",
-                "10:59 ",
-                "{",
-                '{"a":',
-                "e",
-            ],
-            *[
-                "a:nan ",
-                "x:1.1;nan;",
-                "1e",
-                "%",
-                "m/",
-                "°",
-                "a:1 %",
-                "a:1:1;",
-                "a: b=1 ",
-                "ab/",
-                "a 1: ",
-                "a:\t1",
-                "- 1 ",
-                '"1",',
-                "1.1: ",
-                "1,1 ",
-                "I (1) ",
-                "[I]",
-                "1;nan;",
-            ],
-        ],
-    )
+    @pytest.mark.parametrize("part", REPEATED)
     def test_no_line_takes_long(self, part: str, before: str) -> None:
         def seconds(size: int) -> float:
             begun = time.thread_time()
@@ -391,9 +261,6 @@ class TestParseLine:
 
 
 class TestSplitter:
-    def lines(self, splitter: Splitter, data: bytes) -> list[str]:
-        return [line for line in splitter.feed(data) if line]
-
     @pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\n\r"])
     def test_torn_anywhere(self, end: str) -> None:
         rng = random.Random(15)
@@ -403,7 +270,7 @@ class TestSplitter:
             cuts = sorted(rng.choices(range(len(data)), k=30))
             splitter, lines = Splitter(), []
             for begin, stop in zip([0, *cuts], [*cuts, len(data)], strict=True):
-                lines += self.lines(splitter, data[begin:stop])
+                lines += filter(None, splitter.feed(data[begin:stop]))
             assert lines == expected
 
     def test_flood_without_line_ends_is_one_garbled_line(self) -> None:
@@ -424,8 +291,7 @@ class TestSplitter:
         assert "4097 bytes without a line's end" in str(splitter.overdue())
         assert splitter.overdue() is None
         # What has ended a line may take its time for a long one.
-        (line,) = self.lines(splitter, b"\n")
-        assert line == "x" * 4097
+        assert list(splitter.feed(b"\n")) == ["x" * 4097]
         list(splitter.feed(b"x" * 5000))
         assert splitter.overdue() is None
         now = time.monotonic() + ENDLESS_SECONDS + 1
@@ -443,10 +309,9 @@ class TestSplitter:
         assert list(Splitter().feed(b"temp (\xb0C):21.0\n")) == ["temp (°C):21.0"]
         assert list(Splitter().feed("temp (°C):21.0\n".encode())) == ["temp (°C):21.0"]
 
-    @pytest.mark.parametrize("noise", [b"\xff\xfe\x00", b"\xe6\x1e\x98", b"\x9c\x81"])
-    def test_bytes_that_are_no_text(self, noise: bytes) -> None:
-        (line,) = Splitter().feed(noise + b"\n")
-        assert isinstance(line, MalformedReading)
+    def test_bytes_that_are_no_text(self) -> None:
+        found = Splitter().feed(b"\xff\xfe\x00\n\xe6\x1e\x98\n\x9c\x81\n")
+        assert [type(line) for line in found] == [MalformedReading] * 3
 
 
 def readings(collector: Collector, *lines: str) -> list:
@@ -505,9 +370,8 @@ class TestCollector:
         assert readings(Collector(from_start=True), *lines) == expected
 
     def test_times_and_names_without_end_take_no_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(
-            "common.drivers.collector.GROUP_TIMEOUT", 60
-        )  # so nothing is given out because of the time
+        # So nothing is given out because of the time.
+        monkeypatch.setattr("common.drivers.collector.GROUP_TIMEOUT", 60)
         collector = Collector({"x": "", "y": ""})
         lines = [f"x:{time_ms}:1" for time_ms in range(MAX_GROUPS + 1)]
         assert len(readings(collector, *lines)) == len(lines)
@@ -544,12 +408,9 @@ class TestCollector:
         ]
 
     def test_what_a_line_begins_with_can_be_anything(self) -> None:
-        collector = Collector(from_start=True)
-        assert readings(collector, "temp,21", "$GPGGA,123519,4807.038,N") == [
-            "it begins with a word, and no header and no --fields say what that is: 'temp,21'",
-            "it begins with a word, and no header and no --fields say what that is: "
-            "'$GPGGA,123519,4807.038,N'",
-        ]
+        for line in ("temp,21", "$GPGGA,123519,4807.038,N"):
+            (refused,) = readings(Collector(from_start=True), line)
+            assert refused.startswith("it begins with a word, and no header and no --fields say what")
         assert readings(Collector(from_start=True), "node,temp", "a,21") == [
             "node: 'a' is no number",
             {"temp": 21},
@@ -665,18 +526,20 @@ class TestBatches:
         assert ages == pytest.approx([0.045 - 0.005 * number for number in range(10)], abs=0.001)
         assert 0 <= found[-1][1] < 1
 
-    def test_order_is_that_of_time(self) -> None:
-        found = self.ages(Collector({"v": ""}), ["v:1010:3", "v:1000:1", "v:1005:2"])
-        assert [sample["v"] for sample, _ in found] == [1, 2, 3]
-
-    def test_fields_of_one_time_are_one_reading(self) -> None:
-        found = self.ages(Collector({"x": "", "y": ""}), ["x:1000:1;1005:2", "y:1000:3;1005:4"])
-        assert [sample for sample, _ in found] == [{"x": 1, "y": 3}, {"x": 2, "y": 4}]
+    @pytest.mark.parametrize(
+        ("batch", "samples"),
+        [
+            # In the order of time
+            (["x:1010:3", "x:1000:1", "x:1005:2"], [{"x": 1}, {"x": 2}, {"x": 3}]),
+            # What has the same time is one reading, and what has none is of the newest.
+            (["x:1000:1;1005:2", "y:1000:3;1005:4"], [{"x": 1, "y": 3}, {"x": 2, "y": 4}]),
+            (["x:1000:1;1005:2", "y:3"], [{"x": 1}, {"x": 2, "y": 3}]),
+        ],
+    )
+    def test_what_belongs_together(self, batch: list[str], samples: list[dict[str, float]]) -> None:
+        found = self.ages(Collector({"x": "", "y": ""}), batch)
+        assert [sample for sample, _ in found] == samples
         assert found[0][1] - found[1][1] == pytest.approx(0.005, abs=0.001)
-
-    def test_values_without_a_time_are_of_the_newest(self) -> None:
-        found = self.ages(Collector({"x": "", "y": ""}), ["x:1000:1;1005:2", "y:3"])
-        assert [sample for sample, _ in found] == [{"x": 1}, {"x": 2, "y": 3}]
 
     def test_one_that_is_no_number_spoils_no_other(self) -> None:
         collector = Collector({"v": ""})
@@ -704,12 +567,6 @@ def serial(lines: list[str]) -> Iterator[str]:
 
 # What real devices send, each for a whole kind: how it begins, a line for a number, the fields and values.
 DEVICES: dict[str, tuple[list[str], str, dict[str, str], list[float]]] = {
-    "a bar between names": (
-        [],
-        "Humidity: {0}.5 | Temperature: {0}",
-        {"Humidity": "", "Temperature": ""},
-        [0.5, 0],
-    ),
     "units behind numbers": (
         ["DHTxx test!"],
         "Humidity: {0}.5 %\tTemperature: {0}.25 *C",
@@ -719,14 +576,8 @@ DEVICES: dict[str, tuple[list[str], str, dict[str, str], list[float]]] = {
     "a banner": (["Ready"], "{0}", {"value": ""}, [0]),
     "the boot loader of an ESP8266": (
         [
-            "\x00\x9c\x92\x00rl|\x00",
-            " ets Jan  8 2013,rst cause:4, boot mode:(3,6)",
-            "wdt reset",
-            "load 0x4010f000, len 3456, room 16 ",
-            "tail 0",
-            "csum 0x84",
-            "va5432fc1",
-            "~ld",
+            *["\x00\x9c\x92\x00rl|\x00", " ets Jan  8 2013,rst cause:4, boot mode:(3,6)", "wdt reset"],
+            *["load 0x4010f000, len 3456, room 16 ", "tail 0", "csum 0x84", "va5432fc1", "~ld"],
         ],
         "{0}.00",
         {"value": ""},
@@ -734,27 +585,18 @@ DEVICES: dict[str, tuple[list[str], str, dict[str, str], list[float]]] = {
     ),
     "the boot loader of an ESP32": (
         [
-            "ets Jul 29 2019 12:21:46",
-            "rst:0x1 (POWERON_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)",
-            "configsip: 0, SPIWP:0xee",
-            "mode:DIO, clock div:2",
-            "load:0x3fff0030,len:1344",
-            "load:0x40078000,len:13964",
-            "load:0x40080400,len:3600",
-            "entry 0x400805f0",
+            *["ets Jul 29 2019 12:21:46", "rst:0x1 (POWERON_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)"],
+            *["configsip: 0, SPIWP:0xee", "mode:DIO, clock div:2", "load:0x3fff0030,len:1344"],
+            *["load:0x40078000,len:13964", "load:0x40080400,len:3600", "entry 0x400805f0"],
         ],
         "temp:{0}.5,hum:{0}",
         {"temp": "", "hum": ""},
         [0.5, 0],
     ),
-    "ESP-IDF's log": ([], "I ({0}) adc: {0}", {"adc": ""}, [0]),
     "ESP-IDF's log in colour": ([], f"{CSI}0;32mI ({{0}}) adc: {{0}}{CSI}0m", {"adc": ""}, [0]),
-    "ISO time": ([], "2026-01-05T10:59:20 temp:{0}.5 hum:{0}", {"temp": "", "hum": ""}, [0.5, 0]),
-    "syslog": ([], "Jan 05 10:15:30 temp:{0}", {"temp": ""}, [0]),
     "the serial monitor's clock": ([], "10:15:30.123 -> {0},{0}", {"value1": "", "value2": ""}, [0, 0]),
     "units in names": ([], "temp (°C):{0},hum (%):{0}", {"temp": "°C", "hum": "%"}, [0, 0]),
     "a comma at the end": ([], "{0},{0},{0},", {"value1": "", "value2": "", "value3": ""}, [0, 0, 0]),
-    "a tuple": ([], "({0}.00, {0}.50)", {"value1": "", "value2": ""}, [0, 0.5]),
     "a header, then spaces": (["first,second"], "{0} {0}", {"first": "", "second": ""}, [0, 0]),
     "a column without numbers": ([], "{0},nan", {"value1": "", "value2": ""}, [0]),
     "Tasmota": (
@@ -768,12 +610,6 @@ DEVICES: dict[str, tuple[list[str], str, dict[str, str], list[float]]] = {
         '{{"battery":{0},"humidity":{0},"last_seen":"2026-01-05T10:00:00Z","update":{{"state":"idle"}}}}',
         {"battery": "", "humidity": ""},
         [0, 0],
-    ),
-    "rtl_433": (
-        [],
-        '{{"time" : "2026-01-05 10:00:00", "model" : "Thermo-X", "id" : {0}, "mic" : "CHECKSUM"}}',
-        {"id": ""},
-        [0],
     ),
 }
 

@@ -1,6 +1,7 @@
 """The README keeps its word: its commands run, its quotations are true, and its pictures and links exist."""
 
 import ast
+import contextlib
 import itertools
 import os
 import re
@@ -15,11 +16,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.conftest import Pages
+from tests.conftest import Pages, Starter
+from tests.copies import Copy
 from tests.page import wait_for_readings
 from tests.readme import HEADINGS, OF_STEP, README, SECTIONS, fences, part_of, plain, troubles
 from tests.steps import LISTED, STEPS, anchor
-from tests.support import PORT, ROOT, Server, Step, wait_until
+from tests.support import PORT, ROOT, Server, wait_until
 
 COMMANDS = [block.strip() for block in fences(README, "sh")]
 # The servers that are started, each with its folder; where a block has no `cd`, the reader is there already.
@@ -269,42 +271,24 @@ class TestOwnSensor:
         [(0, "Network", ["received.*kB", "sent.*kB"]), (1, "SlowThermometer", ["temperature.*°C"])],
     )
     def test_own_sensor(
-        self,
-        number: int,
-        name: str,
-        fields: list[str],
-        tmp_path: Path,
-        step: Step,
-        start_server: Callable[..., Server],
-        pages: Pages,
+        self, number: int, name: str, fields: list[str], tmp_path: Path, pages: Pages
     ) -> None:
         code = fences(SECTIONS["Your own sensor"], "python")[number]
-        for folder in ("common", "test9"):
-            shutil.copytree(
-                ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("logs", "__pycache__")
-            )
-        sensors, server = tmp_path / "common" / "sensors.py", tmp_path / "test9" / "server.py"
-        text = sensors.read_text(encoding="utf-8")
-        text = text.replace("import time\n", "import threading\nimport time\n")
-        text = text.replace(
-            "# What the option --sensor offers.", f"{code}\n\n# What the option --sensor offers."
-        )
-        text = text.replace('    "cpu": Cpu,\n', f'    "cpu": Cpu,\n    "{name.lower()}": {name},\n')
-        sensors.write_text(text, encoding="utf-8")
-        text = server.read_text(encoding="utf-8")
-        assert 'sensors=["accelerometer", "cpu"]' in text
-        server.write_text(text.replace('"cpu"]', f'"cpu", "{name.lower()}"]'), encoding="utf-8")
-
-        start_server(
-            "--sensor", name.lower(), folder=tmp_path / "test9", environment={"PYTHONPATH": str(tmp_path)}
-        )
-        page = pages.connect()
-        pages.command(page, "START")
-        wait_for_readings(page, 3)
-        legend = page.get_by_role("list", name="Legend").get_by_role("listitem")
-        expect(legend).to_have_text([re.compile(field) for field in fields])
-        values = legend.locator(".value").all_inner_texts()
-        assert all(re.fullmatch(r"\d+(\.\d+)?", value) for value in values)
+        marker, option = "# What the option --sensor offers.", name.lower()
+        with contextlib.closing(Copy("test9", tmp_path)) as copy:
+            copy.replace("common/sensors.py", "import time\n", "import threading\nimport time\n")
+            copy.replace("common/sensors.py", marker, f"{code}\n\n{marker}")
+            copy.replace("common/sensors.py", '"cpu": Cpu,\n', f'"cpu": Cpu,\n    "{option}": {name},\n')
+            copy.replace("server.py", '["accelerometer", "cpu"]', f'["accelerometer", "cpu", "{option}"]')
+            copy.start("--sensor", option)
+            page = pages.connect()
+            pages.command(page, "START")
+            wait_for_readings(page, 3)
+            legend = page.get_by_role("list", name="Legend").get_by_role("listitem")
+            expect(legend).to_have_text([re.compile(field) for field in fields])
+            values = legend.locator(".value").all_inner_texts()
+            assert all(re.fullmatch(r"\d+(\.\d+)?", value) for value in values)
+            page.close()
 
 
 def test_pandas_reads_a_log_as_the_section_of_test14_says(tmp_path: Path) -> None:
@@ -327,9 +311,7 @@ class TestOwnRealSensor:
 
     step = "test15"
 
-    def test_own_sensor_in_ten_lines(
-        self, start_server: Callable[..., Server], pages: Pages, tmp_path: Path
-    ) -> None:
+    def test_own_sensor_in_ten_lines(self, start_server: Starter, pages: Pages, tmp_path: Path) -> None:
         code = next(block for block in fences(OF_STEP["test15"], "text") if "@sensor" in block)
         assert len([line for line in code.splitlines() if line]) <= 10
         (tmp_path / "my_sensor.py").write_text(code, encoding="utf-8")
@@ -374,8 +356,8 @@ class TestOwnPrograms:
         run("dice.py", self.code[0]).wait_listening()
         pages.errors_are_expected = True  # the pages are open when the server is ended
         first, second = (pages.open(f"http://localhost:{PORT}/") for _ in range(2))
-        wait_until(lambda: first.evaluate("socket.isOpen"), "connected")
-        wait_until(lambda: second.evaluate("socket.isOpen"), "connected")
+        for page in (first, second):
+            page.wait_for_function("socket.isOpen")
         first.get_by_role("button", name="Roll").click()
         expect(first.locator("#dice")).to_have_text(re.compile("^[1-6]$"))
         expect(second.locator("#dice")).to_have_text(first.locator("#dice").inner_text())
@@ -387,11 +369,10 @@ class TestOwnPrograms:
         program.wait_listening()
         pages.errors_are_expected = True  # the page looks for the next run
         page = pages.open(f"http://localhost:{PORT}/")
-        expect(page.locator("#bar-text")).to_have_text(
-            re.compile(r"\d+ of 50 · \d+\.\d a second · \d s left")
-        )
+        bar = page.locator("#bar-text")
+        expect(bar).to_have_text(re.compile(r"\d+ of 50 · \d+\.\d a second · \d s left"))
         expect(page.get_by_role("status")).to_have_text("The run has ended.")
-        expect(page.locator("#bar-text")).to_have_text(re.compile(r"50 of 50 · \d+\.\d a second · took \d s"))
+        expect(bar).to_have_text(re.compile(r"50 of 50 · \d+\.\d a second · took \d s"))
         expect(page.locator("#loss")).to_have_text("0.020")
         assert program.wait_ended() == 0
 

@@ -95,7 +95,6 @@ def expect_quote(page: Page, symbol: str, arrow: str, price: str, change: str) -
 
 class TestStep12(Console, NamedEvents):
     step = "test12"
-    options = ("--rate", "--seed", "--source")
 
     # What the server sends
 

@@ -1,11 +1,10 @@
 """What can go wrong in test6."""
 
 import re
-from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
 
-from tests.conftest import Pages
+from tests.conftest import Pages, Starter
 from tests.copies import Copy
 from tests.page import count_of, wait_for_drawing, wait_for_readings
 from tests.readme import Trouble
@@ -44,9 +43,7 @@ class TestTroubles:
     step = "test6"
 
     @trouble("The server is back, but the page still says")
-    def test_page_does_not_come_back(
-        self, start_server: Callable[..., Server], pages: Pages, entry: Trouble
-    ) -> None:
+    def test_page_does_not_come_back(self, start_server: Starter, pages: Pages, entry: Trouble) -> None:
         server = start_server()
         page = pages.connect()
         status = page.get_by_role("status")
