@@ -61,7 +61,7 @@ class Run {
     while (this.overview.width < width) this.overview.widen();
     this.overview.addBins(extremes, 0, extremes.length);
     this.oldest = Math.min(this.oldest, bins[0][0] * width);
-    this.newest = (bins.at(-1)[0] + 1) * width - 1;
+    this.newest = Math.max(this.newest, bins.at(-1)[0] * width);
     // The ring has no holes: it begins after them.
     this.ring.length = 0;
   }
@@ -112,10 +112,10 @@ class Run {
     } else if (this.overview.width <= width && !few(this.overview)) {
       return null;
     }
-    // Whole bins, or the first and the last would lack a part.
+    // Whole bins, or the first and the last would lack a part. But what is newer than the newest, no answer has.
     const start = Math.floor(Math.max(from - margin, this.oldest) / width) * width;
-    const end = Math.ceil((Math.min(to + margin, this.newest) + 1) / width) * width - 1;
-    return { from: start, to: end, columns: 2 * pixels };
+    const end = Math.ceil((to + margin + 1) / width) * width - 1;
+    return { from: start, to: Math.min(end, this.newest), columns: 2 * pixels };
   }
 
   covers(from, to) {

@@ -1,0 +1,426 @@
+"""What a page keeps of a run: bins.js and run.js by themselves, on an empty page, against brute force."""
+
+import itertools
+import json
+import math
+import random
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.soak import HELD
+from tests.support import ROOT
+from tests.test_recording import START_NS, Row, bins_of
+
+# Calls methods of the page's Run, and gives what each returns, or the error's text. JSON has null for what is
+# undefined or no number, so null is a word.
+CALL = """(calls) => {
+  const call = ([name, ...args]) => {
+    try {
+      return run[name](...args);
+    } catch (error) {
+      return error.message;
+    }
+  };
+  return JSON.stringify(calls.map(call), (_, value) => (value === null ? "null" : value));
+}"""
+
+VALUES = [0, -0.0, 5e-324, -1e-300, 1.7976931348623157e308, -1e308, 2**53]
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser) -> Iterator[Page]:
+    page = browser.new_page()
+    for script in ("bins.js", "run.js"):
+        page.add_script_tag(path=ROOT / "common" / "static" / "runs" / script)
+    yield page
+    page.close()
+
+
+def lines_of(rows: list[Row]) -> str:
+    return "".join(
+        f"{seq},{time_ns},{','.join('' if value is None else repr(value) for value in values)}\n"
+        for seq, time_ns, values in rows
+    )
+
+
+def number(value: Any) -> float | None:
+    return value if isinstance(value, int | float) else None
+
+
+class Told:
+    """A random run of which a page is told part by part, and what the page has to make of it."""
+
+    def __init__(self, page: Page, seed: int) -> None:
+        self.page = page
+        self.chance = chance = random.Random(seed)
+        self.fields = chance.randint(1, 3)
+        self.rate = chance.choice([None, 0.1, 1, 50, 1000, 10_000])
+        self.gap = max(3 / self.rate if self.rate else 0, 0.2) * 1e6
+        sizes = {"RING": chance.choice([9, 50, 130]), "BINS": chance.choice([4, 30, 150])}
+        sizes["FIELDS"] = chance.choice([2, 32])
+        share = min(1, sizes["FIELDS"] / self.fields)
+        self.ring_size, self.most_bins = (math.ceil(share * sizes[name]) for name in ("RING", "BINS"))
+        names = [f"f{i}" for i in range(self.fields)]
+        hello = {"epoch": "E", "run": "r", "live": True, "head": 0, "fields": names, "units": names}
+        hello |= {"rate": self.rate, "speed": None}
+        create = "([sizes, hello]) => { Object.assign(Run, sizes); window.run = new Run(hello); }"
+        page.evaluate(create, [sizes, hello])
+        self.to_come = self._rows(chance.choice([30, 400, 800]))
+        self.rows: list[Row] = []
+        self.times: list[int] = []
+        self.have = self.gone = self.in_ring = self.since_extremes = 0
+        self.oldest, self.newest, self.width = math.inf, -math.inf, 1
+        self.detail: dict[str, Any] | None = None
+
+    def _rows(self, count: int) -> list[Row]:
+        """Readings with bursts in one microsecond, gaps, missing values, and holes in their numbers."""
+        chance = self.chance
+        usual = 1e9 / (self.rate or 100)
+        seldom = [chance.choice([0, 0, 0.1, 0.8]) for _ in range(self.fields)]
+        rows, seq, time_ns = [], chance.choice([0, 0, 7]), START_NS
+        for _ in range(count):
+            seq += 1 if chance.random() > 0.01 else chance.randint(2, 50)
+            steps = [usual, usual * chance.uniform(0.5, 1.5), usual * chance.uniform(2, 4), 0]
+            time_ns += int(chance.choices(steps, [20, 20, 1, 4])[0])
+            if chance.random() < 0.01:
+                time_ns += int(usual * chance.choice([3, 100, 1e4])) + chance.choice([0, 200_000_000])
+            values = [chance.choice([chance.gauss(0, 9), chance.randint(-9, 9)]) for _ in seldom]
+            if chance.random() < 0.02:
+                values = [chance.choice(VALUES) for _ in seldom]
+            gaps = [
+                None if chance.random() < rare else value for rare, value in zip(seldom, values, strict=True)
+            ]
+            rows.append((seq, time_ns, gaps))
+        return rows
+
+    def call(self, *calls: list[Any]) -> list[Any]:
+        return json.loads(self.page.evaluate(CALL, list(calls)))
+
+    def tell_lines(self, count: int) -> None:
+        """Tell of readings one by one, in several messages, and that those between them are gone."""
+        rows = self._next(count)
+        calls: list[list[Any]] = []
+        for row in rows:
+            if row[0] > self.have + 1:
+                calls.append(["addGone", self.have + 1, row[0] - 1])
+                self.gone += row[0] - 1 - self.have
+            if calls and calls[-1][0] == "addLines" and self.chance.random() < 0.9:
+                calls[-1][1] += lines_of([row])
+            else:
+                calls.append(["addLines", lines_of([row])])
+            self.have = row[0]
+        assert set(self.call(*calls)) <= {None}
+        self._add(rows)
+        self.since_extremes += len(rows)
+        self.newest = self.times[-1]
+
+    def tell_extremes(self, count: int) -> None:
+        """Tell of readings by their extremes: the first bin is whole, but for its count."""
+        rows = self._next(count)
+        self._add(rows)
+        shift = self.chance.randint(0, 24)
+        first, end = rows[0][1] // 1000, rows[-1][1] // 1000 + 1
+        bins = bins_of(self.rows, first, end, shift)
+        for entry, new in zip(bins, bins_of(rows, first, end, shift), strict=True):
+            entry[1] = new[1]
+        message = {"first": self.have + 1, "last": rows[-1][0], "width": 2**shift, "bins": bins}
+        message["gone"] = rows[-1][0] - self.have - len(rows)
+        # Whatever is not complete is refused, and changes nothing.
+        before = self.page.evaluate(HELD)
+        wrong = [
+            message | {"gone": message["gone"] + 1},
+            message | {"first": self.have + 2, "gone": message["gone"] - 1},
+        ]
+        errors = self.call(*(["addExtremes", one] for one in wrong))
+        assert errors == [
+            f"extremes of {message['first']} to {message['last']} are incomplete",
+            f"reading {self.have + 1} is missing: {self.have + 2} came instead",
+        ]
+        assert self.page.evaluate(HELD) == before
+        assert self.call(["addExtremes", message]) == [None]
+        self.have, self.gone = message["last"], self.gone + message["gone"]
+        self.since_extremes = 0
+        self.width = max(self.width, 2**shift)
+        self.oldest = min(self.oldest, bins[0][0] << shift)
+        self.newest = max(self.newest, bins[-1][0] << shift)
+
+    def _next(self, count: int) -> list[Row]:
+        """Take so many readings, and those in the microsecond of the last of them."""
+        until = self.to_come[count - 1][1] // 1000
+        while count < len(self.to_come) and self.to_come[count][1] // 1000 == until:
+            count += 1
+        rows, self.to_come = self.to_come[:count], self.to_come[count:]
+        return rows
+
+    def _add(self, rows: list[Row]) -> None:
+        self.rows += rows
+        self.times += [time_ns // 1000 for _, time_ns, _ in rows]
+        self.oldest = min(self.oldest, self.times[0])
+
+    def check_held(self) -> None:
+        """Each reading is in one bin of the overview, the newest are in the ring, and both are small."""
+        held = json.loads(self.page.evaluate(HELD))
+        assert (held["have"], held["received"], held["gone"]) == (self.have, len(self.rows), self.gone)
+        assert self.page.evaluate("() => [run.oldest, run.newest]") == [self.oldest, self.newest]
+        self.in_ring = len(held["times"])
+        assert min(self.since_extremes, self.ring_size) <= self.in_ring
+        assert self.in_ring <= min(self.since_extremes, math.ceil(1.25 * self.ring_size))
+        latest = self.rows[len(self.rows) - self.in_ring :]
+        assert held["times"] == [time_ns // 1000 for _, time_ns, _ in latest]
+        assert held["values"] == [[values[field] for _, _, values in latest] for field in range(self.fields)]
+        # No wider than it has to be.
+        while len({time_us // self.width for time_us in self.times}) > self.most_bins:
+            self.width *= 2
+        assert held["width"] == self.width
+        bins = bins_of(self.rows, 0, 2**62, self.width.bit_length() - 1)
+        assert [
+            list(entry) for entry in zip(held["bins"], held["counts"], *held["extremes"], strict=True)
+        ] == bins
+
+    def view(self) -> tuple[float, float, int]:
+        """Choose what to look at: any part of the run, or a little before or after it, on so many pixels."""
+        chance = self.chance
+        pixels = chance.choice([1, 7, 20, 60])
+        start, stop = sorted(chance.choices(self.times, k=2))
+        if chance.random() < 0.5:
+            length = self.times[-1] - self.times[0] + 10
+            span = length * 10 ** chance.uniform(-5, 0.3)
+            start = round(2 * (chance.choice(self.times) + chance.uniform(-0.1, 0.1) * length - span / 2)) / 2
+            stop = start + round(2 * span) / 2
+        return start, max(stop, start + 1), pixels
+
+    def check_view(self) -> None:
+        """Show a view, ask for what it lacks, as often as the page wants to, and look at the picture."""
+        view = self.view()
+        asked: list[dict[str, Any]] = []
+        while True:
+            picture, wanted, latest = self.call(["columns", *view], ["wants", *view], ["latest", *view[:2]])
+            self.check_picture(*view, picture)
+            self.check_latest(*view[:2], latest)
+            if wanted == "null":
+                break
+            self.check_wanted(*view, wanted)
+            assert wanted not in asked
+            asked.append(wanted)
+            assert len(asked) <= 3
+            self.detail = self.answer(**wanted)
+            assert self.call(["addDetail", self.detail]) == [None]
+
+    def answer(self, **wanted: int) -> dict[str, Any]:
+        """What the server answers to a view, as Recording.view does."""
+        start, stop, columns = wanted["from"], min(wanted["to"], self.times[-1]), wanted["columns"]
+        rows = self.rows[bisect_left(self.times, start) : bisect_right(self.times, stop)]
+        if len(rows) <= 4 * columns:
+            return wanted | {"width": 0, "lines": lines_of(rows)}
+        shift = max(0, math.ceil(math.log2(max(1, (stop - start) / columns))))
+        return wanted | {"width": 2**shift, "bins": bins_of(rows, start, stop + 1, shift)}
+
+    def ring_start(self, most: float = math.inf) -> float:
+        """The time from which on each reading is in the ring, or in the newest part of it."""
+        count = min(self.in_ring, most)
+        if count == len(self.rows):
+            return -math.inf
+        return self.times[len(self.rows) - count] if count else math.inf
+
+    def covered(self, start: float, stop: float) -> bool:
+        return self.detail is not None and self.detail["from"] <= start and self.detail["to"] >= stop
+
+    def check_picture(self, start: float, stop: float, pixels: int, picture: dict[str, Any]) -> None:
+        width, data = picture["width"], picture["data"]
+        first, last = bisect_left(self.times, start), bisect_right(self.times, stop)
+        narrow = 2 ** max(0, math.ceil(math.log2((stop - start) / pixels)))
+        begin = self.ring_start()
+        covered = self.covered(max(start, self.oldest), min(stop, begin))
+        if start >= begin or (covered and self.detail["width"] == 0):
+            assert width == 0 or last - first >= 4 * pixels
+            assert width in (0, narrow)
+        else:
+            source = min(self.width, self.detail["width"]) if covered else self.width
+            assert width in (narrow, max(narrow, source))
+        points = (
+            self.rows_drawn(first, last, data)
+            if width == 0
+            else self.bins_drawn(start, stop, narrow, picture)
+        )
+        assert len(points) <= max(4 * pixels + 2, 2 * pixels + 8)
+        # Where a line is broken.
+        for field in range(self.fields):
+            known = [(one, end) for one, end, values in points if values[field] is not None]
+            steps = [start - end for (_, end), (start, _) in itertools.pairwise(known)]
+            limit = self.gap
+            if self.rate is None or len(known) < len(points):
+                usual = sorted(step for step in steps if step >= 0) or [0]
+                limit = max(limit, 3 * usual[len(usual) // 2])
+            breaks, is_broken = [], False
+            for value in data[field + 1]:
+                if value is not None and value != "null":
+                    breaks.append(is_broken)
+                is_broken = value == "null" or (is_broken and value is None)
+            assert breaks == [False, *(step >= limit for step in steps)][: len(known)]
+            assert not is_broken
+
+    def rows_drawn(self, first: int, last: int, data: list[list[Any]]) -> list[Any]:
+        """Find out which readings are drawn: those in view, and few around it, to which the lines lead."""
+        shown = [(x, [*map(number, values)]) for x, *values in zip(*data, strict=True)]
+        for one, end in itertools.product((first, max(0, first - 1)), (last, last + 1, last + 2)):
+            rows = [(time_ns // 1000, values) for _, time_ns, values in self.rows[one:end]]
+            gaps = sum(after - before >= self.gap for (before, _), (after, _) in itertools.pairwise(rows))
+            points = [(time_us / 1e6, values) for time_us, values in rows]
+            if len(shown) == len(points) + gaps and [p for p in points if any_of(p)] == [
+                p for p in shown if any_of(p)
+            ]:
+                return [(time_us, time_us, values) for time_us, values in rows]
+        raise AssertionError(f"not readings {first} to {last}: {shown}")
+
+    def bins_drawn(self, start: float, stop: float, narrow: int, picture: dict[str, Any]) -> list[Any]:
+        """Find out which bins are drawn: with the extremes of all in them that is in view."""
+        xs, *columns = picture["data"]
+        width = picture["width"]
+        # A point that makes room for a gap is where the one before is.
+        points = [
+            (x, [*map(number, values)])
+            for before, x, *values in zip([0, *xs], xs, *columns, strict=False)
+            if x > before
+        ]
+        found, seen, end = [], 0, 0
+        ends = (
+            math.ceil(max(self.ring_start(), 0) / width) * width if self.ring_start() < math.inf else math.inf
+        )
+        for place, ((x, lows), (middle, highs)) in enumerate(zip(points[::2], points[1::2], strict=True)):
+            one = round(x * 1e6)
+            size = narrow if start >= self.ring_start() or one >= ends else width
+            assert place > 0 or size == width
+            assert abs(2e6 * (middle - x) - size) < 0.9
+            assert one % size == 0
+            assert one >= end
+            end = one + size
+            first, last = bisect_left(self.times, one), bisect_left(self.times, end)
+            inside = range(
+                max(first, bisect_left(self.times, start)), min(last, bisect_right(self.times, stop))
+            )
+            seen += len(inside)
+            for field, (low, high) in enumerate(zip(lows, highs, strict=True)):
+                values = [self.rows[i][2][field] for i in range(first, last)]
+                known = [value for value in values if value is not None]
+                if one >= start and end - 1 <= stop:
+                    assert (low, high) == ((min(known), max(known)) if known else (None, None))
+                # At the edges of a view, what is outside of it can be there or not.
+                assert {low, high} <= {None, *known}
+                for i in inside:
+                    assert self.rows[i][2][field] is None or low <= self.rows[i][2][field] <= high
+            found += [(one, end, lows), (one, end, highs)]
+        assert seen == bisect_right(self.times, stop) - bisect_left(self.times, start)
+        return found
+
+    def check_latest(self, start: float, stop: float, latest: dict[str, Any]) -> None:
+        """The newest values in view, as far as each reading is known."""
+        rows = self.rows[len(self.rows) - self.in_ring :]
+        if (not rows or rows[0][1] // 1000 > stop) and self.detail and self.detail["width"] == 0:
+            first, last = (
+                bisect_left(self.times, self.detail["from"]),
+                bisect_right(self.times, self.detail["to"]),
+            )
+            rows = self.rows[first:last]
+        before = [row for row in rows if row[1] // 1000 < stop + 1]
+        if not before:
+            assert latest == {"time": min(stop, self.newest), "values": "null"}
+            return
+        values = [
+            next(
+                (v for _, t, vs in reversed(before) if t // 1000 >= start and (v := vs[field]) is not None),
+                "null",
+            )
+            for field in range(self.fields)
+        ]
+        assert latest == {"time": before[-1][1] // 1000, "values": values}
+
+    def check_wanted(self, start: float, stop: float, pixels: int, wanted: dict[str, int]) -> None:
+        width = 2 ** max(0, math.ceil(math.log2((stop - start) / pixels)))
+        half = (stop - start) / 2
+        assert start < self.ring_start(self.ring_size)
+        assert stop >= self.oldest
+        assert wanted["columns"] == 2 * pixels
+        assert wanted["from"] % width == 0
+        assert (wanted["to"] + 1) % width == 0 or wanted["to"] == self.newest
+        assert max(start - half, self.oldest) - width < wanted["from"] <= max(start, self.oldest)
+        assert min(stop, self.newest) <= wanted["to"] <= min(stop + half + width, self.newest)
+
+
+def any_of(point: tuple[float, list[float | None]]) -> bool:
+    return any(value is not None for value in point[1])
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_run(page: Page, seed: int) -> None:
+    told = Told(page, seed)
+    while told.to_come:
+        count = told.chance.randint(1, min(200, len(told.to_come)))
+        told.tell_extremes(count) if told.chance.random() < 0.2 else told.tell_lines(count)
+        told.check_held()
+        for _ in range(told.chance.randint(0, 12)):
+            told.check_view()
+
+
+# Fills bins of which there are few, with rows and with other bins; looks for times in the rows and in the
+# bins, counts what is in the bins from each time to the next, and forgets most of the rows.
+FILL = """([fields, capacity, parts, text, times]) => {
+  const bins = new Bins(fields, 1, capacity);
+  for (const [lines, list, width] of parts) {
+    const rows = parseRows(lines, fields);
+    bins.addRows(rows, 0, rows.length);
+    const others = parseBins(list, width, fields);
+    while (bins.width < width) bins.widen();
+    bins.addBins(others, 0, others.length);
+  }
+  const rows = parseRows(text, fields);
+  const find = (time, i) => [rows.find(time), bins.find(time), countIn(bins, times[i - 1] ?? 0, time)];
+  const found = times.map(find);
+  const list = ({ length }, columns) => columns.map((column) => Array.from(column.subarray(0, length)));
+  const extremes = bins.lows.flatMap((low, field) => [low, bins.highs[field]]);
+  rows.keep(2);
+  const kept = list(rows, [rows.times, ...rows.values]);
+  const all = list(bins, [bins.numbers, bins.counts, ...extremes]);
+  return JSON.stringify({ width: bins.width, bins: all, found, kept });
+}"""
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_bins(page: Page, seed: int) -> None:
+    chance = random.Random(seed)
+    told = Told(page, seed)
+    rows, capacity = told.to_come, chance.choice([1, 2, 10, 100])
+    # In any order: what came late falls between what is there.
+    cuts = sorted(chance.sample(range(len(rows)), 6))
+    pieces = [rows[one:end] for one, end in itertools.pairwise([0, *cuts, len(rows)])]
+    chance.shuffle(pieces)
+    parts, least = [], 0
+    for piece in pieces:
+        shift, middle = chance.randint(0, 20), chance.randrange(len(piece) + 1)
+        parts.append([lines_of(piece[:middle]), bins_of(piece[middle:], 0, 2**62, shift), 2**shift])
+        least = max(least, shift)
+    times = sorted(
+        time_ns // 1000 + chance.choice([-1, 0, 1]) for _, time_ns, _ in chance.choices(rows, k=20)
+    )
+    answer = json.loads(page.evaluate(FILL, [told.fields, capacity, parts, lines_of(rows), times]))
+    known = [time_ns // 1000 for _, time_ns, _ in rows]
+    width = next(2**shift for shift in range(least, 62) if len({time >> shift for time in known}) <= capacity)
+    assert answer["width"] == width
+    bins = bins_of(rows, 0, 2**62, width.bit_length() - 1)
+    assert list(zip(*answer["bins"], strict=True)) == [*map(tuple, bins)]
+    numbers = [time // width for time in known]
+    for before, time, (row, place, count) in zip([0, *times], times, answer["found"], strict=False):
+        assert row == bisect_left(known, time)
+        assert place == bisect_left(sorted(set(numbers)), time // width)
+        assert count == sum(before // width <= one <= time // width for one in numbers)
+    assert [*zip(*answer["kept"], strict=True)] == [(t, *rows[i - 2][2]) for i, t in enumerate(known[-2:])]
+
+
+def test_a_run_of_which_nothing_is_known(page: Page) -> None:
+    assert page.evaluate("() => { window.run = new Run(); return run.wants(0, 100, 10); }") is None
+    picture, latest = page.evaluate("() => [run.columns(0, 100, 10), run.latest(0, 100)]")
+    assert picture == {"data": [[]], "width": 0}
+    assert latest == {"time": -math.inf, "values": None}
