@@ -16,9 +16,9 @@ from websockets.frames import Close
 from websockets.sync.client import connect
 
 from common.options import parse_speed
-from tests.conftest import Pages
+from tests.conftest import Pages, Starter
 from tests.page import DRAWN, ROWS, VIEW, count_of, wait_for_all, wait_for_drawing, wait_for_readings
-from tests.promises import Commands, Console, Programs, hear, request, say, stop
+from tests.promises import Commands, Console, Programs, hear, request, say, start, stop
 from tests.promises_of_logs import ServedFromTheLog, hear_until, record
 from tests.rows import LOGS, START_NS
 from tests.rows import ROWS as ROWS_OF_OTHERS
@@ -77,7 +77,7 @@ class TestStep14b(Console, Commands, Programs, ServedFromTheLog):
                 assert closed.reason.isprintable()
 
     def test_killed_run_can_be_opened_at_the_next_start(
-        self, start_server: Callable[..., Server], step: Step, copied_folder: Path
+        self, start_server: Starter, step: Step, copied_folder: Path
     ) -> None:
         server = start_server("--rate", "1000", folder=copied_folder)
         with step.connect("control") as control:
@@ -94,34 +94,22 @@ class TestStep14b(Console, Commands, Programs, ServedFromTheLog):
 
     # What the page shows.
 
-    def test_opened_in_mid_run_it_shows_the_run_so_far(
-        self, start_server: Callable[..., Server], pages: Pages
-    ) -> None:
-        server = start_server("--rate", "2000")
+    def test_whole_run_is_in_view(self, fast_server: Server, pages: Pages) -> None:
         first = pages.connect()
-        pages.command(first, "START")
-        wait_for_readings(first, 1000)
+        start(pages, first, 50)
         late = pages.connect()
-        wait_for_readings(late, 1100)
         stop(pages, first)
         wait_for_all(late)
-        rows = rows_of(server.log)
+        rows = rows_of(fast_server.log)
         for page in (first, late):
-            assert page.evaluate(ROWS) == rows
-            assert count_of(page) == len(rows)
-            assert page.get_by_text("Missing here").locator("xpath=../dd").inner_text() == "0"
-            # The whole run is in view.
             view = page.evaluate(VIEW)
             assert view["from"] <= rows[0][0]
             assert view["to"] == rows[-1][0]
 
-    def test_pause_stops_the_picture_and_not_the_data(
-        self, start_server: Callable[..., Server], pages: Pages
-    ) -> None:
+    def test_pause_stops_the_picture_and_not_the_data(self, start_server: Starter, pages: Pages) -> None:
         start_server("--rate", "200")
         page = pages.connect()
-        pages.command(page, "START")
-        wait_for_readings(page, 100)
+        start(pages, page, 100)
         buttons = {name: page.get_by_role("button", name=name, exact=True) for name in ("Pause", "Follow")}
         expect(buttons["Follow"]).to_be_disabled()
         buttons["Pause"].press("Enter")
@@ -140,11 +128,10 @@ class TestStep14b(Console, Commands, Programs, ServedFromTheLog):
         page.wait_for_function("(to) => plot.view().to > to + 1e6", arg=before["to"])
         stop(pages, page)
 
-    def test_view_survives_streaming(self, start_server: Callable[..., Server], pages: Pages) -> None:
+    def test_view_survives_streaming(self, start_server: Starter, pages: Pages) -> None:
         start_server("--rate", "200")
         page = pages.connect(has_touch=True)
-        pages.command(page, "START")
-        wait_for_readings(page, 400)
+        start(pages, page, 400)
         figure = page.get_by_role("figure", name="Live plot")
         box = figure.bounding_box()
         middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
@@ -216,11 +203,10 @@ class TestStep14b(Console, Commands, Programs, ServedFromTheLog):
         page.get_by_role("button", name="Whole run").click()
         wait_until(lambda: following() and span() >= 9e6, "the whole run")
 
-    def test_strip_says_how_much_and_how_old(self, start_server: Callable[..., Server], pages: Pages) -> None:
+    def test_strip_says_how_much_and_how_old(self, start_server: Starter, pages: Pages) -> None:
         start_server("--rate", "200")
         page = pages.connect()
-        pages.command(page, "START")
-        wait_for_readings(page, 100)
+        start(pages, page, 100)
 
         def ages() -> list[int] | None:
             # All at once: they are set four times a second.
@@ -245,15 +231,12 @@ class TestStep14b(Console, Commands, Programs, ServedFromTheLog):
 
     # Extremes.
 
-    def test_extremes_where_there_are_too_many_readings(
-        self, start_server: Callable[..., Server], pages: Pages
-    ) -> None:
+    def test_extremes_where_there_are_too_many_readings(self, start_server: Starter, pages: Pages) -> None:
         server = start_server("--rate", "5000")
         page = pages.connect()
         resolution = page.locator("#resolution")
         expect(resolution).to_have_text("Every reading is shown.")
-        pages.command(page, "START")
-        wait_for_readings(page, 8000)
+        start(pages, page, 8000)
         stop(pages, page)
         expect(resolution).to_have_text(
             re.compile(r"Extremes: the minimum and maximum of every 0\.\d+ s \(\d+ readings\)\.")
@@ -278,7 +261,7 @@ class TestStep14b(Console, Commands, Programs, ServedFromTheLog):
         assert [row for row in drawn if view["from"] <= row[0] <= view["to"]] == inside
 
     def test_long_run_comes_as_extremes_and_every_reading_on_zooming_in(
-        self, start_server: Callable[..., Server], step: Step, pages: Pages
+        self, start_server: Starter, step: Step, pages: Pages
     ) -> None:
         # More than the server sends reading by reading, and than the page keeps.
         log = record(start_server, step, 1, "--rate", "10000")
@@ -315,13 +298,12 @@ class TestStep14b(Console, Commands, Programs, ServedFromTheLog):
     # Export, earlier runs, replay.
 
     def test_download_and_earlier_runs(
-        self, start_server: Callable[..., Server], step: Step, pages: Pages, tmp_path: Path
+        self, start_server: Starter, step: Step, pages: Pages, tmp_path: Path
     ) -> None:
         earlier = record(start_server, step, 2000)
         server = start_server("--rate", "500", "--sensor", "cpu")
         page = pages.connect()
-        pages.command(page, "START")
-        wait_for_readings(page, 500)
+        start(pages, page, 500)
         stop(pages, page)
 
         def downloaded(name: str) -> tuple[str, str]:
@@ -365,14 +347,13 @@ class TestStep14b(Console, Commands, Programs, ServedFromTheLog):
         assert text.splitlines()[1:] == earlier.read_text(encoding="utf-8").splitlines()[1:]
         # And back: this run goes on where it was.
         page.get_by_label("Run").select_option("This run")
-        pages.command(page, "START")
-        wait_for_readings(page, 100)
+        start(pages, page, 100)
         stop(pages, page)
         assert page.evaluate(ROWS) == rows_of(server.log)
         runs = [run["run"] for run in json.loads(request("GET", "/runs").body)]
         assert runs.index(server.log.stem) < runs.index(earlier.stem), "the newest first"
 
-    def test_replay(self, start_server: Callable[..., Server], step: Step, pages: Pages) -> None:
+    def test_replay(self, start_server: Starter, step: Step, pages: Pages) -> None:
         log = record(start_server, step, 2000, "--seed", "5")
         server = start_server("--replay", f"logs/{log.name}", "--speed", "2")
         page = pages.connect()
@@ -396,15 +377,14 @@ class TestStep14b(Console, Commands, Programs, ServedFromTheLog):
         assert "Logging to" not in server.output
 
     def test_replay_of_a_file_that_somebody_overwrites(
-        self, start_server: Callable[..., Server], step: Step, pages: Pages, tmp_path: Path
+        self, start_server: Starter, step: Step, pages: Pages, tmp_path: Path
     ) -> None:
         log = tmp_path / "run.csv"
         rows = [f"{i},{START_NS + i * 10**8},{i}\n" for i in range(1, 1001)]
         log.write_text("seq,time_ns,x\n" + "".join(rows))
         server = start_server("--replay", str(log))
         page = pages.connect()
-        pages.command(page, "START")
-        wait_for_readings(page, 5)
+        start(pages, page, 5)
         log.write_text("seq,time_ns,x\n" + "".join(rows).replace(",", ",9"))
         says = (
             "ERROR: run.csv cannot be read any more, because somebody has changed or deleted it; "
@@ -417,7 +397,7 @@ class TestStep14b(Console, Commands, Programs, ServedFromTheLog):
             [(START_NS + i * 10**8) // 1000, i] for i in range(1, count_of(page) + 1)
         ]
 
-    def test_odd_runs(self, start_server: Callable[..., Server], pages: Pages, copied_folder: Path) -> None:
+    def test_odd_runs(self, start_server: Starter, pages: Pages, copied_folder: Path) -> None:
         logs = copied_folder / "logs"
         logs.mkdir()
 
@@ -456,9 +436,7 @@ class TestStep14b(Console, Commands, Programs, ServedFromTheLog):
         expect(page.get_by_label("Run").locator("option")).to_have_count(4)
         assert page.get_by_label("Run").input_value() == "large values"
 
-    def test_run_of_another_program(
-        self, start_server: Callable[..., Server], pages: Pages, copied_folder: Path
-    ) -> None:
+    def test_run_of_another_program(self, start_server: Starter, pages: Pages, copied_folder: Path) -> None:
         logs = copied_folder / "logs"
         logs.mkdir()
         for how, data in LOGS.items():
@@ -472,7 +450,7 @@ class TestStep14b(Console, Commands, Programs, ServedFromTheLog):
             wait_until(lambda how=how: page.evaluate(DRAWN_OF_OTHERS, how) == wanted, how)
 
     def test_run_that_cannot_be_read_is_refused_with_the_reason(
-        self, start_server: Callable[..., Server], pages: Pages, copied_folder: Path
+        self, start_server: Starter, pages: Pages, copied_folder: Path
     ) -> None:
         pages.errors_are_expected = True
         logs = copied_folder / "logs"
@@ -491,9 +469,7 @@ class TestStep14b(Console, Commands, Programs, ServedFromTheLog):
             expect(page.locator("#notice")).to_contain_text(why)
             assert page.get_by_label("Run").input_value() == ""
 
-    def test_run_of_many_fields(
-        self, start_server: Callable[..., Server], pages: Pages, copied_folder: Path
-    ) -> None:
+    def test_run_of_many_fields(self, start_server: Starter, pages: Pages, copied_folder: Path) -> None:
         logs = copied_folder / "logs"
         logs.mkdir()
         fields, readings = 1024, 4000
