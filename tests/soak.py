@@ -17,7 +17,6 @@ import itertools
 import json
 import os
 import re
-import shutil
 import socket
 import struct
 import sys
@@ -43,7 +42,8 @@ from websockets.sync.client import connect
 
 from tests.browser import LAUNCH_ARGS, find_browser
 from tests.conftest import REMEMBER_PLOTS
-from tests.support import ROOT, Server, free_port, wait_until
+from tests.copies import Copy
+from tests.support import free_port, wait_until
 
 STEP = "test14b"
 CLIENTS = 3
@@ -173,10 +173,8 @@ class Log:
         while at < last:
             number = self.times[at] // width
             end = min(last, bisect_left(self.times, (number + 1) * width, at))
-            values = [column[at:end] for column in self.values]
-            found.append(
-                [number, end - at, *[pick(column) for column in values for pick in (min, max)]],
-            )
+            extremes = [pick(column[at:end]) for column in self.values for pick in (min, max)]
+            found.append([number, end - at, *extremes])
             at = end
         return found
 
@@ -400,8 +398,8 @@ def check_held(name: str, held: dict[str, Any], log: Log) -> None:
 class Soak:
     """One run of the proof."""
 
-    def __init__(self, options: argparse.Namespace, folder: Path, browsers: list[Browser]) -> None:
-        self.options, self.folder, self.browsers = options, folder, browsers
+    def __init__(self, options: argparse.Namespace, copy: Copy, browsers: list[Browser]) -> None:
+        self.options, self.copy, self.browsers = options, copy, browsers
         self.random = Random(options.seed)
         self.network = Network()
         self.port = free_port()
@@ -495,12 +493,13 @@ class Soak:
         self.random.choice(self.clients).link.cut()
 
     def stall_a_page(self) -> None:
-        self.stall(self.random.choice(self.tabs).link)
+        self.stall(self.tabs)
 
     def stall_a_client(self) -> None:
-        self.stall(self.random.choice(self.clients).link)
+        self.stall(self.clients)
 
-    def stall(self, link: Link) -> None:
+    def stall(self, those: list[Tab] | list[Client]) -> None:
+        link = self.random.choice(those).link
         link.stall()
         self.after(link.resume)
 
@@ -557,13 +556,9 @@ class Soak:
         return message
 
     def start_server(self) -> None:
-        self.server = Server(
-            self.folder / STEP,
-            *("--host", "127.0.0.1", "--port", str(self.port)),
-            *("--rate", str(self.options.rate), "--seed", str(self.options.seed)),
-            environment={"PYTHONPATH": os.pathsep.join([str(self.folder), os.environ.get("PYTHONPATH", "")])},
-        )
-        self.server.wait_for("Listening on", timeout=30)
+        options = {"--host": "127.0.0.1", "--port": self.port}
+        options |= {"--rate": self.options.rate, "--seed": self.options.seed}
+        self.server = self.copy.start(*(str(part) for option in options.items() for part in option))
         with connect(f"ws://127.0.0.1:{self.port}/data", proxy=None, close_timeout=1) as connection:
             self.epoch = json.loads(connection.recv(timeout=20))["epoch"]
         self.command("START")
@@ -585,7 +580,7 @@ class Soak:
     # What is compared.
 
     def log_of(self, epoch: str) -> Log:
-        path = self.folder / STEP / "logs" / f"{epoch.partition(' ')[0]}.csv"
+        path = self.copy.step.folder / "logs" / f"{epoch.partition(' ')[0]}.csv"
         return read_log(path, path.stat().st_size if path.exists() else 0)
 
     def check_so_far(self) -> None:
@@ -610,9 +605,7 @@ class Soak:
         """Stop the acquisition, wait until everybody has everything, and compare it."""
         self.command("STOP")
         counts = wait_until(self.all_logged, "all that was acquired is logged", 30)
-        rows = counts["acquired"]
-        patience = 60
-        epoch = self.epoch
+        rows, epoch, patience = counts["acquired"], self.epoch, 60
         log = self.log_of(epoch)
         if log.rows != rows:
             raise Difference(f"{rows} readings were acquired, and the log has {log.rows}")
@@ -621,10 +614,8 @@ class Soak:
             try:
                 wait_until(lambda client=client: client.has(epoch, rows), client.name, patience)
             except AssertionError:
-                kept = client.runs.get(epoch, Kept())
-                raise Difference(
-                    f"{client.name} got {kept.have} of {rows} readings, and then no more"
-                ) from None
+                have = client.runs.get(epoch, Kept()).have
+                raise Difference(f"{client.name} got {have} of {rows} readings, and no more") from None
         self.check_so_far()
         for client in self.clients + self.departed:
             client.runs[epoch].check(client.name, log)
@@ -671,15 +662,11 @@ class Soak:
         self.thaw()
         for client in self.clients:
             client.close()
-        if self.server.process.returncode is None:
-            self.server.kill()
+        self.copy.close()
 
 
-def copy_step(folder: Path, small: bool) -> None:
-    """Copy the step and what it needs, so that nothing is left in its folder."""
-    for part in (STEP, "common"):
-        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("logs", "__pycache__"))
-    for name, changes in SMALL.items() if small else ():
+def make_small(folder: Path) -> None:
+    for name, changes in SMALL.items():
         text = (folder / name).read_text(encoding="utf-8")
         for pattern, new in changes:
             text, count = re.subn(pattern, new, text)
@@ -691,12 +678,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60, help="for how long (%(default)g)")
     parser.add_argument("--rate", type=float, default=1000, help="readings a second (%(default)g)")
-    parser.add_argument(
-        "--seed", type=int, help="what happens, and when; without it, something new each time"
-    )
-    parser.add_argument(
-        "--small", action="store_true", help="keep less in pages and server, to see more soon"
-    )
+    parser.add_argument("--seed", type=int, help="what happens, and when; without it, something new")
+    parser.add_argument("--small", action="store_true", help="keep less in pages and server, to see more")
     parser.add_argument("--verbose", action="store_true", help="say what happens when it does")
     options = parser.parse_args()
     if options.seed is None:
@@ -705,10 +688,11 @@ def main() -> None:
     failure = None
     path = find_browser()
     with TemporaryDirectory(ignore_cleanup_errors=True) as name, sync_playwright() as playwright:
-        folder = Path(name)
-        copy_step(folder, options.small)
+        copy = Copy(STEP, Path(name))  # so that nothing is left in the step's folder
+        if options.small:
+            make_small(copy.folder)
         browsers = [playwright.chromium.launch(executable_path=path, args=LAUNCH_ARGS) for _ in range(2)]
-        soak = Soak(options, folder, browsers)
+        soak = Soak(options, copy, browsers)
         try:
             soak.run()
             soak.check_end()

@@ -14,7 +14,6 @@ import time
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -358,15 +357,11 @@ class TestSending:
             (NumPyLike([math.nan]), ValueError, "nan (data[0])"),
             (Decimal("NaN"), TypeError, "Decimal('NaN') (data)"),
             ([Fraction(1, 3)], TypeError, "Fraction(1, 3) (data[0])"),
-            (datetime(2026, 1, 5), TypeError, "datetime.datetime(2026"),
             (memoryview(b"x"), TypeError, "memory"),
-            (1j, TypeError, "1j"),
             ({1, 2}, TypeError, "{1, 2}"),
-            (b"bytes", TypeError, "b'bytes'"),
             ([Data(x=server)], TypeError, "(data[0].x)"),
             ({None: 1}, TypeError, "the key None"),
             ({True: 1}, TypeError, "the key True"),
-            ({0.5: 1}, TypeError, "the key 0.5"),
             ({1: "a", "1": "b"}, ValueError, "two keys '1'"),
             (deep, ValueError, "nested too deeply"),
             (circle, ValueError, "contains itself"),

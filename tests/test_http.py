@@ -36,12 +36,8 @@ NO_HTTP = [
     [HELLO[:2], HELLO[2:]],
     [b"\x80\x2e\x01\x03\x01"],  # SSL 2
     [b"SSH-2.0-OpenSSH_9.2\r\n"],
-    [b"\x4a\x00\x00\x00\x0a8.0.36\x00"],  # MySQL
     [b"\x00\x00\x00\x08\x04\xd2\x16\x2f"],  # PostgreSQL
-    [b"\x10\x1a\x00\x04MQTT\x04\x02"],
-    [b"\xff\xfd\x03"],  # Telnet
     [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
-    [b"HELO localhost\r\n"],
     [b"GET / RTSP/1.0\r\n"],
     [b"GET / HTTP/1.1 \r\n"],
     [b"GET  / HTTP/1.1"],
@@ -51,7 +47,6 @@ NO_HTTP = [
     [b" GET / HTTP/1.1"],
     [b"temp:21\n"],
     [b'{"sensor_id": 1}\n'],
-    [b"1,2,3\n"],
     [b"\r\n", b"\x00"],
 ]
 SLOW = [
