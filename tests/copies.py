@@ -33,6 +33,12 @@ class Copy:
         )
         path.write_text(text.replace(old, new), encoding="utf-8")
 
+    def add_sensor(self, code: str, name: str) -> None:
+        """Add the code of a sensor, and the option that chooses it, as the README says."""
+        marker = "# What the option --sensor offers."
+        self.replace("common/sensors.py", marker, f"{code}\n\n{marker}")
+        self.replace("common/sensors.py", '"cpu": Cpu,\n', f'"cpu": Cpu,\n    "{name.lower()}": {name},\n')
+
     def write(self, name: str, text: str) -> None:
         """Write a file in the step's folder."""
         (self.step.folder / name).write_text(text, encoding="utf-8")

@@ -567,26 +567,6 @@ class Shared:
         assert old.read_bytes() == b"something else"
         assert server.output.count("ERROR") == 1
 
-    def test_folder_of_logs_that_cannot_be_made(
-        self, start_server: Starter, pages: Pages, copied_folder: Path
-    ) -> None:
-        logs = copied_folder / "logs"
-        logs.write_text("a file, where the folder should be")
-        server = start_server("--rate", "200", folder=copied_folder)
-        page = pages.connect()
-        pages.command(page, "START")
-        server.wait_for("ERROR: cannot write the log in logs: ")
-        expect(page.get_by_text("ERROR: cannot write the log in logs: ")).to_be_visible()
-        wait_for_readings(page, 5)
-        # What waited for the folder is written once there can be one, and be it at the end.
-        pages.command(page, "STOP")
-        expect(page.get_by_label("Response")).to_contain_text("OK: stopped")
-        shown = count_of(page)
-        page.close()
-        logs.unlink()
-        server.stop()
-        assert len(read_log(server.log)) >= 4 * shown - 3
-
 
 class Plot:
     """Steps 6 to 9: the live plot."""

@@ -274,11 +274,10 @@ class TestOwnSensor:
         self, number: int, name: str, fields: list[str], tmp_path: Path, pages: Pages
     ) -> None:
         code = fences(SECTIONS["Your own sensor"], "python")[number]
-        marker, option = "# What the option --sensor offers.", name.lower()
+        option = name.lower()
         with contextlib.closing(Copy("test9", tmp_path)) as copy:
             copy.replace("common/sensors.py", "import time\n", "import threading\nimport time\n")
-            copy.replace("common/sensors.py", marker, f"{code}\n\n{marker}")
-            copy.replace("common/sensors.py", '"cpu": Cpu,\n', f'"cpu": Cpu,\n    "{option}": {name},\n')
+            copy.add_sensor(code, name)
             copy.replace("server.py", '["accelerometer", "cpu"]', f'["accelerometer", "cpu", "{option}"]')
             copy.start("--sensor", option)
             page = pages.connect()

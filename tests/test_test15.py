@@ -18,6 +18,10 @@ from tests.promises import Commands, Console, Programs, needs_terminals
 from tests.promises_of_logs import ServedFromTheLog
 from tests.support import PORT, ROOT, Board, Server, free_port, read_log, wait_until
 
+# A server that hears datagrams, and a function that sends them; and what starts it with options.
+Udp = tuple[Server, Callable[..., None]]
+StartUdp = Callable[..., Udp]
+
 
 @contextlib.contextmanager
 def control(role: str = "control") -> Iterator[ClientConnection]:
@@ -213,30 +217,24 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
         server.wait_for("sensor: readings arrive", count=2)
         server.wait_for("sensor: the command ended with exit status 1: KeyError: 7", count=2)
 
-    def test_udp_into_the_log(self, start_server: Starter) -> None:
-        port = free_port()
-        server = start_server("--sensor", f"udp:{port}", "--fields", "x:m/s²,y")
-        with (
-            control() as connection,
-            control("data") as data,
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
-        ):
+    def test_udp_into_the_log(self, start_udp: StartUdp) -> None:
+        server, send = start_udp("--fields", "x:m/s²,y")
+        with control() as connection, control("data") as data:
             hello = json.loads(data.recv(timeout=30))
             assert (hello["fields"], hello["units"], hello["rate"]) == (["x", "y"], ["m/s²", ""], None)
             connection.send("START")
             server.wait_for("Received 'START'")
 
-            def send() -> bool:
-                sender.sendto(b"x:1627551892437:0.5|g\ny:2", ("127.0.0.1", port))
+            def recorded() -> bool:
+                send("x:1627551892437:0.5|g\ny:2")
                 return "Logging to" in server.output
 
-            wait_until(send, "a row")
+            wait_until(recorded, "a row")
         server.stop()
         assert {(row["x"], row["y"]) for row in read_log(server.log)} == {(0.5, 2)}
 
-    def test_page_waits_for_the_fields(self, start_server: Starter, pages: Pages) -> None:
-        port = free_port()
-        start_server("--sensor", f"udp:{port}", "--silent-after", "0.5")
+    def test_page_waits_for_the_fields(self, start_udp: StartUdp, pages: Pages) -> None:
+        _, send = start_udp("--silent-after", "0.5")
         page = pages.connect()
         page.clock.install()
         page.reload()
@@ -251,13 +249,12 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
             assert status.inner_text() == "Connected to localhost"
         expect(page.get_by_role("region", name="Sensor")).to_contain_text("no reading for 0.5 s")
         page.clock.resume()
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
 
-            def arrived() -> bool:
-                sender.sendto(b"x:1,y:2", ("127.0.0.1", port))
-                return page.evaluate("() => run.received > 0")
+        def arrived() -> bool:
+            send("x:1,y:2")
+            return page.evaluate("() => run.received > 0")
 
-            wait_until(arrived, "readings")
+        wait_until(arrived, "readings")
         assert page.evaluate("() => run.fields") == ["x", "y"]
 
     @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGSTOP")
@@ -271,17 +268,20 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
         assert all(abs(row["time_ns"] / 1e9 - row["a"]) < 0.5 for row in read_log(server.log))
 
     @pytest.fixture
-    def udp(self, start_server: Starter) -> Iterator[tuple[Server, Callable[..., None]]]:
-        """A server that hears datagrams, and a function that sends them."""
+    def start_udp(self, start_server: Starter) -> Iterator[StartUdp]:
+        """Start a server that hears datagrams, and return a function that sends them, too."""
         port = free_port()
-        server = start_server("--sensor", f"udp:{port}")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
 
             def send(*datagrams: str) -> None:
                 for datagram in datagrams:
                     sender.sendto(datagram.encode("latin-1"), ("127.0.0.1", port))
 
-            yield server, send
+            yield lambda *options: (start_server("--sensor", f"udp:{port}", *options), send)
+
+    @pytest.fixture
+    def udp(self, start_udp: StartUdp) -> Udp:
+        return start_udp()
 
     def start(self, server: Server, send: Callable[..., None], datagram: str) -> None:
         """Let the fields be learned, and recording begin with the next reading."""
@@ -295,7 +295,7 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
             connection.send("START")
             server.wait_for("Received 'START'")
 
-    def test_batch_keeps_the_distances_of_its_sender(self, udp: tuple[Server, Callable]) -> None:
+    def test_batch_keeps_the_distances_of_its_sender(self, udp: Udp) -> None:
         server, send = udp
         self.start(server, send, "v:0:0")
         batches = []
@@ -321,9 +321,7 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
     def logged(self, server: Server) -> str:
         return server.log.read_text(encoding="utf-8") if "Logging to" in server.output else ""
 
-    def test_field_that_comes_before_the_first_reading_is_welcome(
-        self, udp: tuple[Server, Callable], pages: Pages
-    ) -> None:
+    def test_field_that_comes_before_the_first_reading_is_welcome(self, udp: Udp, pages: Pages) -> None:
         server, send = udp
         page = pages.connect()
         legend = page.locator("#legend")
@@ -355,7 +353,7 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
         server.stop()
         assert read_log(server.log)[-1]["battery"] == 3.6
 
-    def test_what_is_passed_over_is_named_once(self, udp: tuple[Server, Callable], pages: Pages) -> None:
+    def test_what_is_passed_over_is_named_once(self, udp: Udp, pages: Pages) -> None:
         server, send = udp
         message = '{"time": "2026-01-05 10:00:00", "model": "Thermo-X", "t": 21.5, "h": NaN}'
         self.start(server, send, message)
@@ -372,9 +370,7 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
         server.stop()
         assert server.log.read_text(encoding="utf-8").splitlines()[1].endswith(",21.5,")
 
-    def test_state_is_not_ok_while_much_cannot_be_read(
-        self, udp: tuple[Server, Callable], pages: Pages
-    ) -> None:
+    def test_state_is_not_ok_while_much_cannot_be_read(self, udp: Udp, pages: Pages) -> None:
         server, send = udp
         self.start(server, send, "x:1,y:2")
         page = pages.connect()
@@ -407,7 +403,7 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
         server.stop()
         assert list(read_log(server.log)[-1].values())[2:] == list(range(1024))
 
-    def test_fields_that_no_log_can_have(self, tmp_path: Path, udp: tuple[Server, Callable]) -> None:
+    def test_fields_that_no_log_can_have(self, tmp_path: Path, udp: Udp) -> None:
         path = tmp_path / "my_sensor.py"
         path.write_text(
             "from common.drivers.sensor import sensor\n"

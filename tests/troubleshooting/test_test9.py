@@ -136,9 +136,7 @@ class TestOwnSensor:
         for old, new in changes:
             assert old in code
             code = code.replace(old, new)
-        marker = "# What the option --sensor offers."
-        copy.replace("common/sensors.py", marker, f"{code}\n\n{marker}")
-        copy.replace("common/sensors.py", '    "cpu": Cpu,\n', '    "cpu": Cpu,\n    "network": Network,\n')
+        copy.add_sensor(code, "Network")
 
     def name(self, copy: Copy) -> None:
         """Name it in the step's list."""
