@@ -201,8 +201,8 @@ def hardest(match: Callable[[str], object], cases: list[tuple[str, str, str]]) -
                 return f"{text!r} takes {took:.2f} s"
         count = 1600 // len(unit)
         short, long = (lead + unit * n + end for n in (count, 4 * count))
-        took = seconds(match, short, 5) if seconds(match, short) > 0.002 else 0
-        if took > 0.002 and seconds(match, long, 3) > 8 * took:
+        took = seconds(match, short, 5) if seconds(match, short) > 0.0005 else 0
+        if took > 0.0005 and seconds(match, long, 3) > 8 * took:
             return f"{lead!r}, {count} times {unit!r} and {end!r} take {took:.3f} s"
     return ""
 
