@@ -56,6 +56,11 @@ class Console(io.TextIOBase):
     def write(self, text: str) -> int:
         if not text:
             return 0
+        if sys.is_finalizing():
+            # No thread runs any more. What is said this late, such as a warning, nobody has to wait for.
+            with suppress(OSError, ValueError):
+                self._write_out(text)
+            return len(text)
         with self._changed:
             if self._at_start_of_line or self._size > 2 * MAX_UNPRINTED:
                 self._leaves_out = self._size > MAX_UNPRINTED

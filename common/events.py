@@ -390,9 +390,9 @@ class EventServer:
             for task in self._tasks:
                 task.cancel()
             server.close()
+            # In a task that is cancelled, the asyncio.timeout() of Python 3.11.2 raises no TimeoutError.
             try:
-                async with asyncio.timeout(CLOSE_TIMEOUT):
-                    await server.wait_closed()
+                await asyncio.wait_for(server.wait_closed(), CLOSE_TIMEOUT)
             except TimeoutError:
                 for client in self.clients:
                     client._connection.transport.abort()

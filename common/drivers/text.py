@@ -153,16 +153,18 @@ class Command:
             for sample in self._collector.flush():
                 yield sample
         finally:
-            await _end(process)
             last_words = ""
-            # To its end, or the output would stay open. What the program has started may outlive it, in a
-            # session of its own, and keep it open all the same.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(0.5):
-                    await _last_line(output)
-                    last_words = await errors
-            # It has no public name, and closes both outputs in any case.
-            process._transport.close()  # type: ignore[attr-defined]
+            try:
+                await _end(process)
+                # To its end, or the output would stay open. What the program has started may outlive it, in a
+                # session of its own, and keep it open all the same.
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(_last_line(output), 0.5)
+                    last_words = await asyncio.wait_for(errors, 0.5)
+            finally:
+                # It has no public name, and closes both outputs in any case.
+                process._transport.close()  # type: ignore[attr-defined]
+                await asyncio.sleep(0)  # in which the loop does that, even if it is about to end
         ended = f"the command ended with exit status {process.returncode}"
         raise SensorError(f"{ended}: {last_words}" if last_words else ended)
 
@@ -183,9 +185,9 @@ async def _end(process: asyncio.subprocess.Process) -> None:
                 process.kill()
             else:
                 os.killpg(process.pid, number)
+        # In a task that is cancelled, as here, the asyncio.timeout() of Python 3.11.2 raises no TimeoutError.
         with suppress(TimeoutError):
-            async with asyncio.timeout(0.5):
-                await process.wait()
+            await asyncio.wait_for(process.wait(), 0.5)
 
 
 class UdpPort:
