@@ -39,13 +39,6 @@ def run_program(code: str) -> subprocess.CompletedProcess[str]:
     return result
 
 
-@pytest.fixture
-def step5(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What test5 shows in full, and the later steps have of common."""
-    monkeypatch.setattr("sys.argv", ["server.py"])
-    return runpy.run_path(str(ROOT / "test5" / "server.py"))
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to another process")
 def test_ctrl_c_in_the_last_moment_changes_nothing() -> None:
     code = """
@@ -142,13 +135,14 @@ class TestSensors:
         assert seen == [1.0, 1.0, 1.0, 2.0, 2.0, 3.0]
 
 
-@pytest.mark.parametrize("which", ["common", "test5"])
 class TestLog:
+    """The log of test5 too: test_shown_in_full.py sees that it is the same."""
+
     @pytest.fixture
-    def log_in(self, which: str, step5: dict[str, Any]) -> Callable[..., Log]:
+    def log_in(self) -> Callable[..., Log]:
         """A log that tells `self.told` what has changed."""
         self.told: list[str] = []
-        return partial(Log if which == "common" else step5["Log"], tell=self.told.append)
+        return partial(Log, tell=self.told.append)
 
     def test_rows(self, tmp_path: Path, log_in: Callable[..., Log]) -> None:
         with log_in(tmp_path / "logs", ["x", "y"]) as log:
@@ -157,6 +151,10 @@ class TestLog:
             (path,) = (tmp_path / "logs").iterdir()
             assert path.read_text() == "seq,time_ns,x,y\n1,1700000000123456789,0.5,-2.0\n"
             assert log.error is None
+
+    def test_test5_has_the_same_limit(self) -> None:
+        server = (ROOT / "test5" / "server.py").read_text(encoding="utf-8")
+        assert f"MAX_UNWRITTEN = 2**{MAX_UNWRITTEN.bit_length() - 1} " in server
 
     def test_never_an_earlier_file(self, tmp_path: Path, log_in: Callable[..., Log]) -> None:
         for _ in range(3):
@@ -296,8 +294,11 @@ class TestReadings:
 class TestSendToAll:
     @pytest.mark.parametrize("which", ["common", "test5"])
     def test_client_that_reads_nothing_is_cut_off(
-        self, which: str, capsys: pytest.CaptureFixture[str], step5: dict[str, Any]
+        self, which: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr("sys.argv", ["server.py"])
+        step5 = runpy.run_path(str(ROOT / "test5" / "server.py"))
+
         def send(clients: set, message: str) -> None:
             if which == "common":
                 send_to_all(clients, message)

@@ -15,7 +15,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -97,17 +96,9 @@ def running(command: list[str], port: int, folder: Path) -> Iterator[None]:
             process.kill()
 
 
-@dataclass(frozen=True)
-class Proxies:
-    """The ports of both proxies, and that of an nginx that passes on no upgrade."""
-
-    ports: list[int]
-    deaf: int
-
-
 @pytest.fixture(scope="module")
-def proxies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxies]:
-    """Proxies that run for all tests of this module."""
+def proxies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[int]]:
+    """The ports of nginx, of Caddy, and of an nginx that passes on no upgrade; they run for all tests."""
     assert all((NGINX, CADDY, OPENSSL)), "a proxy is missing; run: python -m tests.browser"
     folder = tmp_path_factory.mktemp("proxies")
     certificate = str(folder / "own")
@@ -137,12 +128,12 @@ def proxies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxies]:
         for name, command, port in (("nginx", nginx, nginx_port), ("caddy", caddy, caddy_port)):
             (folder / name).mkdir()
             stack.enter_context(running(command, port, folder / name))
-        yield Proxies([nginx_port, caddy_port], deaf_port)
+        yield [nginx_port, caddy_port, deaf_port]
 
 
 @pytest.fixture
-def ports(proxies: Proxies) -> list[int]:
-    return proxies.ports
+def ports(proxies: list[int]) -> list[int]:
+    return proxies[:2]
 
 
 @pytest.fixture
@@ -224,14 +215,14 @@ def test_page(step: Step, ports: list[int], start_server: Callable[..., Server],
 
 @pytest.mark.parametrize("step", ["test9", "test10"], indirect=True)
 def test_proxy_that_passes_on_no_upgrade(
-    step: Step, proxies: Proxies, start_server: Callable[..., Server], pages: Pages
+    step: Step, proxies: list[int], start_server: Callable[..., Server], pages: Pages
 ) -> None:
     pages.errors_are_expected = True
     start_server()
-    page = pages.open(f"https://localhost:{proxies.deaf}/", ignore_https_errors=True)
+    page = pages.open(f"https://localhost:{proxies[2]}/", ignore_https_errors=True)
     if step.number == 9:
         page.get_by_role("button", name="Connect").click()
-    expect(page.get_by_role("status")).to_contain_text(f"no answer from localhost:{proxies.deaf}")
+    expect(page.get_by_role("status")).to_contain_text(f"no answer from localhost:{proxies[2]}")
     assert "the page says `no answer`" in SECTION
 
 
