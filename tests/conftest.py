@@ -39,6 +39,10 @@ Object.defineProperty(window, "uPlot", {
 """
 
 
+# What the fixture start_server is: it takes the options of a server, and returns that as soon as it listens.
+Starter = Callable[..., Server]
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all", action="store_true", help="try what steps have in common at all of them")
 
@@ -87,7 +91,7 @@ def step(request: pytest.FixtureRequest) -> Step:
 
 
 @pytest.fixture
-def start_server(step: Step) -> Iterator[Callable[..., Server]]:
+def start_server(step: Step) -> Iterator[Starter]:
     """Start the step's server with these options; at the end of the test it is stopped with Ctrl-C."""
     servers: list[Server] = []
 
@@ -109,12 +113,12 @@ def start_server(step: Step) -> Iterator[Callable[..., Server]]:
 
 
 @pytest.fixture
-def server(start_server: Callable[..., Server]) -> Server:
+def server(start_server: Starter) -> Server:
     return start_server()
 
 
 @pytest.fixture
-def fast_server(start_server: Callable[..., Server]) -> Server:
+def fast_server(start_server: Starter) -> Server:
     """A server whose sensor is read 100 times a second, so that tests need not wait for readings."""
     return start_server("--rate", "100")
 
@@ -192,6 +196,12 @@ class Pages:
         else:
             page.get_by_role("textbox", name="Command").fill(text)
             self.button(page, "Send").click()
+
+
+def shown(element: Locator, text: str) -> str:
+    """Wait until an element has this text, and return all that it has."""
+    expect(element).to_contain_text(text)
+    return element.inner_text()
 
 
 @pytest.fixture

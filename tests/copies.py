@@ -33,6 +33,12 @@ class Copy:
         )
         path.write_text(text.replace(old, new), encoding="utf-8")
 
+    def add_sensor(self, code: str, name: str) -> None:
+        """Add the code of a sensor, and the option that chooses it, as the README says."""
+        marker = "# What the option --sensor offers."
+        self.replace("common/sensors.py", marker, f"{code}\n\n{marker}")
+        self.replace("common/sensors.py", '"cpu": Cpu,\n', f'"cpu": Cpu,\n    "{name.lower()}": {name},\n')
+
     def write(self, name: str, text: str) -> None:
         """Write a file in the step's folder."""
         (self.step.folder / name).write_text(text, encoding="utf-8")
@@ -57,6 +63,12 @@ class Copy:
         here = {"PYTHONPATH": str(self.folder)} | (environment or {})
         self.servers.append(Server(self.step.folder, *options, environment=here, **how))
         return self.servers[-1]
+
+    def fail(self, *options: str) -> str:
+        """Run the step's server, which has to end with an error, and return what it prints."""
+        server = self.run(*options)
+        assert server.wait_ended() != 0
+        return server.output
 
     def start(self, *options: str, **how: object) -> Server:
         """Run the step's server, and wait until it listens."""

@@ -217,8 +217,8 @@ class Server:
     def output(self) -> str:
         return "\n".join(self.lines)
 
-    def wait_for(self, text: str, count: int = 1, timeout: float = 30) -> None:
-        """Wait until `text` has been printed in `count` lines."""
+    def wait_for(self, text: str, count: int = 1, timeout: float = 30) -> str:
+        """Wait until `text` has been printed in `count` lines, and return all that has been printed."""
 
         def printed() -> bool:
             return sum(text in line for line in self.lines) >= count
@@ -228,6 +228,7 @@ class Server:
             wait_until(printed, f"{text!r} printed", 1)
         except AssertionError as error:
             raise AssertionError(f"{error}; the server printed:\n{self.output}") from None
+        return self.output
 
     def wait_listening(self) -> None:
         self.wait_for("Listening on", timeout=30)

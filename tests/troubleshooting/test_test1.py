@@ -4,7 +4,7 @@ import sys
 
 from playwright.sync_api import expect
 
-from tests.conftest import Pages
+from tests.conftest import Pages, shown
 from tests.copies import Copy
 from tests.readme import Trouble
 from tests.support import PORT, Server, raw_connection
@@ -28,8 +28,7 @@ class TestTroubles:
         copy.replace("server.py", SLEEP, "return")
         copy.start()
         page = pages.open(copy.step.url)
-        expect(page.get_by_role("status")).to_contain_text("Disconnected")
-        entry.seen_in(page.get_by_role("status").inner_text(), "Disconnected")
+        entry.seen_in(shown(page.get_by_role("status"), "Disconnected"), "Disconnected")
         expect(page.get_by_role("listitem")).to_have_count(1)
 
     @trouble("One page gets its timestamps, a second page stays at `Connecting…`")
@@ -62,8 +61,7 @@ class TestTroubles:
         server = copy.start()
         page = pages.open(copy.step.url)
         expect(page.get_by_role("status")).to_contain_text("Disconnected")
-        server.wait_for("TypeError")
-        entry.seen_in(server.output)
+        entry.seen_in(server.wait_for("TypeError"))
         entry.seen_in(page.get_by_role("status").inner_text(), "close code")
 
     @trouble("`RuntimeError: no running event loop`")
@@ -73,9 +71,7 @@ class TestTroubles:
             "        asyncio.get_event_loop().run_until_complete(start_server)\n"
         )
         copy.replace("server.py", RUN, old)
-        server = copy.run()
-        assert server.wait_ended() != 0
-        entry.seen_in(server.output)
+        entry.seen_in(copy.fail())
 
     @trouble("`DeprecationWarning: websockets.server.serve is deprecated`")
     def test_old_import(self, copy: Copy, entry: Trouble) -> None:
@@ -98,8 +94,7 @@ class TestTroubles:
     def test_code_of_a_crash(self, server: Server, pages: Pages, entry: Trouble) -> None:
         page = pages.connect()
         server.kill()
-        expect(page.get_by_role("status")).to_contain_text("close code 1006")
-        entry.seen_in(page.get_by_role("status").inner_text(), "1006")
+        entry.seen_in(shown(page.get_by_role("status"), "close code 1006"), "1006")
 
     @trouble("`connection handler failed`")
     def test_code_of_a_ping_that_is_not_answered(self, copy: Copy, entry: Trouble) -> None:
@@ -125,9 +120,7 @@ class TestTroubles:
     @trouble("`ModuleNotFoundError: No module named 'websockets.asyncio'")
     def test_file_named_websockets(self, copy: Copy, entry: Trouble) -> None:
         copy.write("websockets.py", "")
-        server = copy.run()
-        assert server.wait_ended() != 0
-        entry.seen_in(server.output)
+        entry.seen_in(copy.fail())
 
     @trouble(f"`Cannot listen on port {PORT}.")
     def test_second_server(self, server: Server, copy: Copy, entry: Trouble) -> None:
@@ -139,15 +132,10 @@ class TestTroubles:
 
     @trouble("`NotImplementedError` on Windows")
     def test_signal_handlers_of_the_loop(self, copy: Copy, entry: Trouble) -> None:
-        copy.replace(
-            "server.py",
-            "signal.signal(signal.SIGINT, ask_to_stop)",
-            "loop.add_signal_handler(signal.SIGINT, stop.set)",
-        )
+        new = "loop.add_signal_handler(signal.SIGINT, stop.set)"
+        copy.replace("server.py", "signal.signal(signal.SIGINT, ask_to_stop)", new)
         if sys.platform != "win32":
             copy.replace("server.py", "async def main():\n", f"{WINDOWS_LOOP}\n\nasync def main():\n")
             run = "        asyncio.Runner(loop_factory=WindowsLoop).run(main())\n"
             copy.replace("server.py", RUN, run)
-        server = copy.run()
-        assert server.wait_ended() != 0
-        entry.seen_in(server.output)
+        entry.seen_in(copy.fail())

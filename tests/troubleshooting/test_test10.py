@@ -28,9 +28,7 @@ class TestTroubles:
     @trouble("`ModuleNotFoundError: No module named 'common.events'")
     def test_file_named_common(self, copy: Copy, entry: Trouble) -> None:
         copy.write("common.py", "")
-        server = copy.run()
-        assert server.wait_ended() != 0
-        entry.seen_in(server.output)
+        entry.seen_in(copy.fail())
 
     @trouble("`ERROR: unknown event 'clack'")
     def test_another_name(self, copy: Copy, pages: Pages, entry: Trouble) -> None:
@@ -48,8 +46,7 @@ class TestTroubles:
         server = copy.start()
         page = pages.connect()
         page.get_by_role("button", name="Click me").click()
-        server.wait_for("count_click()")
-        entry.seen_in(server.output)
+        entry.seen_in(server.wait_for("count_click()"))
         # The page is told too, and everything else goes on.
         expect(page.get_by_label("Response")).to_contain_text("vars() argument must have __dict__ attribute")
         with copy.step.connect() as client:
@@ -61,8 +58,7 @@ class TestTroubles:
         server = copy.start()
         with copy.step.connect() as client:
             send_event(client, "click", {"count": 1})
-            server.wait_for("count_click()")
-        entry.seen_in(server.output)
+            entry.seen_in(server.wait_for("JSON cannot hold"))
         server.kill()
         copy.replace("server.py", 'Path("a/b")', 'str(Path("a/b"))')
         copy.start()

@@ -21,8 +21,7 @@ class TestTroubles:
         copy.replace("server.py", "page.update(bar=bar", "page.update(bra=bar")
         server = copy.start()
         pages.connect()
-        server.wait_for("'bra'")
-        entry.seen_in(server.output)
+        entry.seen_in(server.wait_for("'bra'"))
 
     @trouble("`The element with the id 'load' takes a number")
     def test_more_than_a_number(self, copy: Copy, pages: Pages, entry: Trouble) -> None:
@@ -30,8 +29,7 @@ class TestTroubles:
         copy.replace("server.py", "import math\n", "import math, numpy\n")
         server = copy.start()
         pages.connect()
-        server.wait_for("takes a number")
-        entry.seen_in(server.output)
+        entry.seen_in(server.wait_for("takes a number"))
 
     @trouble("`The element with the id 'load' takes a number")
     def test_more_than_the_highest(self, copy: Copy, pages: Pages, entry: Trouble) -> None:
@@ -47,8 +45,7 @@ class TestTroubles:
     def test_no_browser(self, copy: Copy, entry: Trouble) -> None:
         nothing = {"BROWSER": "", "DISPLAY": "", "WAYLAND_DISPLAY": ""}
         server = copy.start("--rate", "2000", environment=nothing)
-        server.wait_for("browser")
-        entry.seen_in(server.output)
+        entry.seen_in(server.wait_for("browser"))
         assert server.wait_ended() == 0, "it goes on all the same"
 
     @trouble("The address ends in")

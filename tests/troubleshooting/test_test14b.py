@@ -2,11 +2,10 @@
 
 import json
 import re
-from collections.abc import Callable
 
 from playwright.sync_api import expect
 
-from tests.conftest import Pages
+from tests.conftest import Pages, Starter, shown
 from tests.copies import Copy
 from tests.promises import hear
 from tests.readme import Trouble
@@ -40,7 +39,7 @@ class TestTroubles:
 
     @trouble("`This is another run:")
     def test_server_is_started_again(
-        self, start_server: Callable[..., Server], step: Step, pages: Pages, entry: Trouble
+        self, start_server: Starter, step: Step, pages: Pages, entry: Trouble
     ) -> None:
         pages.errors_are_expected = True  # the page looks for the server while there is none
         first = start_server()
@@ -89,9 +88,7 @@ class TestTroubles:
     @trouble("`Cannot replay notes.csv:")
     def test_replay_of_what_is_no_log(self, copy: Copy, entry: Trouble) -> None:
         copy.write("notes.csv", "what,when\nlunch,12:30\n")
-        server = copy.run("--replay", "notes.csv")
-        assert server.wait_ended() == 1
-        entry.seen_in(server.output)
+        entry.seen_in(copy.fail("--replay", "notes.csv"))
         # A log of test5 has no JSON file beside it.
         copy.write("log.csv", "seq,time_ns,temperature\n1,1767225600000000000,21.5\n")
         copy.start("--replay", "log.csv")
@@ -104,8 +101,7 @@ class TestTroubles:
         page.get_by_label("Run").select_option(NAME)
         resolution = page.locator("#resolution")
         # The whole run is there with as many readings as at 1000 a second, divided by ten.
-        expect(resolution).to_contain_text("(52 readings)")
-        entry.seen_in(resolution.inner_text(), **{"524 readings": "52 readings"})
+        entry.seen_in(shown(resolution, "(52 readings)"), **{"524 readings": "52 readings"})
         page.get_by_role("figure", name="Live plot").focus()
         for _ in range(8):
             page.keyboard.press("+")

@@ -8,13 +8,12 @@ import socket
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import expect
 from websockets.sync.client import ClientConnection
 
-from tests.conftest import Pages
+from tests.conftest import Pages, Starter
 from tests.copies import Copy
 from tests.promises import hear, needs_terminals
 from tests.readme import Trouble, fences, part_of
@@ -50,19 +49,16 @@ class TestTroubles:
     def test_without_pyserial(self, copy: Copy, entry: Trouble) -> None:
         # It is found before the one that is installed.
         (copy.folder / "serial.py").write_text("raise ModuleNotFoundError(name='serial')\n")
-        server = copy.run("--sensor", "serial:/dev/ttyUSB0,115200")
-        assert server.wait_ended() == 1
-        entry.seen_in(server.output)
+        entry.seen_in(copy.fail("--sensor", "serial:/dev/ttyUSB0,115200"))
         project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         assert any("pyserial" in needed for needed in project["optional-dependencies"]["serial"])
 
     @trouble("`cannot open /dev/ttyUSB0: there is no such port")
     @needs_terminals
-    def test_no_such_port(self, board: Board, start_server: Callable[..., Server], entry: Trouble) -> None:
+    def test_no_such_port(self, board: Board, start_server: Starter, entry: Trouble) -> None:
         board.unplug()
         server = start_server("--sensor", f"serial:{board.path},115200")
-        server.wait_for("cannot open")
-        entry.seen_in(server.output, **{PORT_IN_README: str(board.path)})
+        entry.seen_in(server.wait_for("cannot open"), **{PORT_IN_README: str(board.path)})
         (command,) = [quote for quote in entry.quotes if quote.startswith("python ")]
         subprocess.run([sys.executable, *command.split()[1:]], check=True, capture_output=True)
         board.plug_in()
@@ -70,38 +66,32 @@ class TestTroubles:
 
     @trouble("`cannot open /dev/ttyUSB0: permission denied")
     @needs_terminals
-    def test_port_that_one_may_not_use(
-        self, board: Board, start_server: Callable[..., Server], entry: Trouble
-    ) -> None:
+    def test_port_that_one_may_not_use(self, board: Board, start_server: Starter, entry: Trouble) -> None:
         is_root = os.geteuid() == 0
         if is_root and not shutil.which("setpriv"):
             pytest.skip("nothing is denied to root")
         terminal = board.path.resolve()
         terminal.chmod(0)
         server = start_server("--sensor", f"serial:{board.path},115200", prefix=AS_ANYBODY if is_root else ())
-        server.wait_for("cannot open")
-        entry.seen_in(server.output, **{PORT_IN_README: str(board.path)})
+        entry.seen_in(server.wait_for("cannot open"), **{PORT_IN_README: str(board.path)})
         terminal.chmod(0o600)
         self.send_until_readings_arrive(board, server)
 
     @trouble("`cannot open /dev/ttyUSB0: another program has opened it`")
     @needs_terminals
     def test_port_that_another_program_has(
-        self, board: Board, start_server: Callable[..., Server], copy: Copy, entry: Trouble
+        self, board: Board, start_server: Starter, copy: Copy, entry: Trouble
     ) -> None:
         other = copy.start("--sensor", f"serial:{board.path},115200", "--port", str(free_port()))
         self.send_until_readings_arrive(board, other)
         server = start_server("--sensor", f"serial:{board.path},115200")
-        server.wait_for("cannot open")
-        entry.seen_in(server.output, **{PORT_IN_README: str(board.path)})
+        entry.seen_in(server.wait_for("cannot open"), **{PORT_IN_README: str(board.path)})
         other.stop()
         self.send_until_readings_arrive(board, server)
 
     @trouble("`Garbled: 512, the latest at")
     @needs_terminals
-    def test_wrong_baud_rate(
-        self, board: Board, start_server: Callable[..., Server], pages: Pages, entry: Trouble
-    ) -> None:
+    def test_wrong_baud_rate(self, board: Board, start_server: Starter, pages: Pages, entry: Trouble) -> None:
         import termios
 
         server = start_server("--sensor", f"serial:{board.path},9600")
@@ -125,7 +115,7 @@ class TestTroubles:
 
     @trouble("`not a reading: 'ERROR: no answer from the MPU-6050'`")
     @needs_terminals
-    def test_loose_wire(self, board: Board, start_server: Callable[..., Server], entry: Trouble) -> None:
+    def test_loose_wire(self, board: Board, start_server: Starter, entry: Trouble) -> None:
         (sketch,) = fences(part_of("test15", "What to do"), "cpp")
         error = re.search(r'println\("(ERROR.*?)"\)', sketch)[1]
         server = start_server("--sensor", f"serial:{board.path},115200")
@@ -154,8 +144,7 @@ class TestTroubles:
             control.send("START")
             server.wait_for("Logging to")
             copy.write("charged", "")
-            server.wait_for("too late")
-        entry.seen_in(server.output)
+            entry.seen_in(server.wait_for("too late"))
         server.stop()
         named = copy.start(*sensor, "--fields", "x,y,z,battery")
         with copy.step.connect("control") as control, copy.step.connect("data") as data:
@@ -171,8 +160,7 @@ class TestTroubles:
     def test_line_without_an_end(self, copy: Copy, entry: Trouble) -> None:
         copy.write("roll.py", "import time\n\nprint(1, end=' ')\ntime.sleep(60)\n")
         server = copy.start("--sensor", "command:python roll.py")
-        server.wait_for("without a line's end")
-        entry.seen_in(server.output)
+        entry.seen_in(server.wait_for("without a line's end"))
         server.stop()
         copy.write("roll.py", "import time\n\nprint(1)\ntime.sleep(60)\n")
         copy.start("--sensor", "command:python roll.py").wait_for("readings arrive")
@@ -185,8 +173,7 @@ class TestTroubles:
             "    print('x:1,y:2\\nx:1,y:2\\nx:1,y:2\\nRetrying…')\n    time.sleep(0.01)\n",
         )
         server = copy.start("--sensor", "command:python board.py")
-        server.wait_for("more than a tenth")
-        entry.seen_in(server.output)
+        entry.seen_in(server.wait_for("more than a tenth"))
         expect(pages.connect().get_by_role("region", name="Sensor")).to_contain_text("Garbled")
 
     @trouble("Nothing comes from a program, then everything at once")
@@ -214,7 +201,7 @@ class TestTroubles:
 
     @trouble("Nothing comes by UDP from another device")
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has two addresses of this kind")
-    def test_udp_for_this_machine_only(self, start_server: Callable[..., Server], entry: Trouble) -> None:
+    def test_udp_for_this_machine_only(self, start_server: Starter, entry: Trouble) -> None:
         port = free_port()
         options = ("--sensor", f"udp:{port}", "--fields", "x,y", "--silent-after", "0.5")
         (only_here,) = [quote for quote in entry.quotes if quote.startswith("--host")]

@@ -21,8 +21,7 @@ class TestTroubles:
         server = copy.start()
         with copy.step.connect() as connection:
             connection.close(1001)
-        server.wait_for("ConnectionClosedOK")
-        entry.seen_in(server.output)
+        entry.seen_in(server.wait_for("ConnectionClosedOK"))
         assert "Traceback" in server.output
 
     @trouble("`ERROR: unknown command 'get_time'")

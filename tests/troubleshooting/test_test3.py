@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.conftest import Pages
+from tests.conftest import Pages, Starter
 from tests.copies import Copy
 from tests.readme import Trouble
 from tests.support import PORT, ROOT, Server, Step, free_port, wait_until
@@ -50,7 +50,7 @@ class TestTroubles:
     step = "test3"
 
     @trouble(f"`Disconnected: no answer from 192.168.1.20:{PORT}.")
-    def test_no_server(self, pages: Pages, start_server: Callable[..., Server], entry: Trouble) -> None:
+    def test_no_server(self, pages: Pages, start_server: Starter, entry: Trouble) -> None:
         pages.errors_are_expected = True
         entry.seen_in(connect_to(pages.open(), "localhost"), **{"192.168.1.20": "localhost"})
         # The cure of the first question; the others are asked in tests/test_other_device.py.
@@ -78,9 +78,7 @@ class TestTroubles:
         assert server.returncode == 0
 
     @trouble(f"`Disconnected: no answer from 0.0.0.0:{PORT}.")
-    def test_address_to_listen_on(
-        self, pages: Pages, start_server: Callable[..., Server], entry: Trouble
-    ) -> None:
+    def test_address_to_listen_on(self, pages: Pages, start_server: Starter, entry: Trouble) -> None:
         # As on a phone, there is no server on this device.
         pages.errors_are_expected = True
         page = pages.open()

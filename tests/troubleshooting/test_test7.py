@@ -1,23 +1,20 @@
 """What can go wrong in test7."""
 
 import re
-from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
 
-from tests.conftest import Pages
+from tests.conftest import Pages, Starter
 from tests.copies import Copy
 from tests.page import wait_for_readings
 from tests.readme import Trouble
-from tests.support import Server
 from tests.troubleshooting import trouble
 
 
 def expect_buttons(page: Page, *enabled: str) -> None:
     """Check that of Start and Stop these can be pressed, and no other."""
     for name in ("Start", "Stop"):
-        button = page.get_by_role("button", name=name, exact=True)
-        (expect(button).to_be_enabled if name in enabled else expect(button).to_be_disabled)()
+        expect(page.get_by_role("button", name=name, exact=True)).to_be_enabled(enabled=name in enabled)
 
 
 class TestTroubles:
@@ -29,11 +26,8 @@ class TestTroubles:
         for name, running in (("Start", "true"), ("Stop", "false")):
             send = f'control.send("{name.upper()}")'
             copy.replace("client.html", f"() => {send};", f"() => {{ {send}; showState({running}); }};")
-        copy.replace(
-            "client.html",
-            "        wasOpen = true;\n",
-            "        wasOpen = true;\n        start.disabled = false;\n",
-        )
+        opened = "        wasOpen = true;\n"
+        copy.replace("client.html", opened, f"{opened}        start.disabled = false;\n")
         copy.start("--rate", "100")
         first, second = pages.connect(copy.step.url), pages.connect(copy.step.url)
         pages.command(first, "START")
@@ -65,7 +59,7 @@ class TestTroubles:
         expect(field).to_have_text(re.compile(rf"^{shown}\s*\u2013\s*{unit}$"))
 
     @trouble("Both buttons are grey.")
-    def test_not_connected(self, start_server: Callable[..., Server], pages: Pages, entry: Trouble) -> None:
+    def test_not_connected(self, start_server: Starter, pages: Pages, entry: Trouble) -> None:
         pages.errors_are_expected = True  # no server is there at first
         page = pages.open()
         expect_buttons(page)

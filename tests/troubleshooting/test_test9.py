@@ -4,13 +4,12 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Error, expect
 
 from common.http import REQUEST_TIMEOUT
-from tests.conftest import Pages
+from tests.conftest import Pages, Starter, shown
 from tests.copies import Copy
 from tests.page import GAPS, count_of, wait_for_readings
 from tests.readme import SECTIONS, Trouble, fences
@@ -22,9 +21,7 @@ class TestTroubles:
     step = "test9"
 
     @trouble(f"`Disconnected: control socket: no answer from localhost:{PORT}. …`")
-    def test_server_that_is_not_running(
-        self, start_server: Callable[..., Server], pages: Pages, entry: Trouble
-    ) -> None:
+    def test_server_that_is_not_running(self, start_server: Starter, pages: Pages, entry: Trouble) -> None:
         pages.errors_are_expected = True  # the browser notes each attempt
         server = start_server()
         page = pages.open()
@@ -40,9 +37,7 @@ class TestTroubles:
         expect(status).to_have_text("Connected to localhost")
 
     @trouble("The pages are back after a restart, but no data comes.")
-    def test_server_begins_stopped(
-        self, start_server: Callable[..., Server], pages: Pages, entry: Trouble
-    ) -> None:
+    def test_server_begins_stopped(self, start_server: Starter, pages: Pages, entry: Trouble) -> None:
         pages.errors_are_expected = True  # the browser notes each attempt
         server = start_server("--rate", "100")
         page = pages.connect()
@@ -72,8 +67,7 @@ class TestTroubles:
         server.wait_for("Held up")
         page.clock.fast_forward("00:05")
         status = page.get_by_role("status")
-        expect(status).to_contain_text("nothing heard")
-        entry.seen_in(status.inner_text(), **{"192.168.1.20": "localhost"})
+        entry.seen_in(shown(status, "nothing heard"), **{"192.168.1.20": "localhost"})
         # The page goes on trying, until the server has time for it.
         with server.process.stdin as line:
             line.write("\n" * 1000)
@@ -90,9 +84,7 @@ class TestTroubles:
 
     @pytest.mark.skipif(sys.platform == "darwin", reason="macOS has only one address for this machine alone")
     @trouble("The phone opens nothing")
-    def test_server_for_this_machine_only(
-        self, start_server: Callable[..., Server], pages: Pages, entry: Trouble
-    ) -> None:
+    def test_server_for_this_machine_only(self, start_server: Starter, pages: Pages, entry: Trouble) -> None:
         # Another address of this machine stands for the one that other devices use.
         address = f"http://127.0.0.2:{PORT}/"
         server = start_server()
@@ -112,8 +104,7 @@ class TestTroubles:
             pages.open(f"https://localhost:{PORT}/")
         assert time.monotonic() - begun < REQUEST_TIMEOUT
         entry.seen_in(str(error.value), "ERR")
-        server.wait_for("Hung up")
-        entry.seen_in(server.output, "Hung up")
+        entry.seen_in(server.wait_for("Hung up"), "Hung up")
 
     @trouble("A change in `server.py` does nothing.")
     def test_change_that_is_not_read(self, copy: Copy, pages: Pages, entry: Trouble) -> None:
@@ -145,9 +136,7 @@ class TestOwnSensor:
         for old, new in changes:
             assert old in code
             code = code.replace(old, new)
-        marker = "# What the option --sensor offers."
-        copy.replace("common/sensors.py", marker, f"{code}\n\n{marker}")
-        copy.replace("common/sensors.py", '    "cpu": Cpu,\n', '    "cpu": Cpu,\n    "network": Network,\n')
+        copy.add_sensor(code, "Network")
 
     def name(self, copy: Copy) -> None:
         """Name it in the step's list."""
