@@ -16,7 +16,6 @@ def value_of(page: Page, id: str) -> float:
 
 class TestStep11(Console, Programs):
     step = "test11"
-    options = ("--rate", "--seed")
 
     def test_second_server_says_which_port_is_busy(self, server: Server, step: Step) -> None:
         # Here it takes the next port instead, so that two runs on one machine do not disturb one another.

@@ -93,7 +93,6 @@ def expect_chosen(page: Page, symbols: list[str]) -> None:
 
 class TestStep12(Console, NamedEvents):
     step = "test12"
-    options = ("--rate", "--seed", "--source")
 
     # What the server sends
 

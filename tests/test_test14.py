@@ -6,4 +6,3 @@ from tests.promises_of_logs import ServedFromTheLog
 
 class TestStep14(Console, Commands, Programs, ServedFromTheLog):
     step = "test14"
-    options = ("--sensor", "--rate", "--seed")

@@ -48,7 +48,6 @@ def zoom_in_until(page: Page, condition: Callable[[], bool]) -> None:
 
 class TestStep14b(Console, Commands, Programs, ServedFromTheLog):
     step = "test14b"
-    options = ("--sensor", "--rate", "--seed", "--replay", "--speed")
 
     # The protocol.
 
