@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -20,9 +19,9 @@ from websockets.sync.client import ClientConnection
 
 from common.demos.factory import MAX_JSON_LINE, MAX_SENDERS, Floor, FloorSensor, Unended, lines, parse_reading
 from tests.benchmarks.plot import memory
-from tests.conftest import Pages
+from tests.conftest import Pages, Starter
 from tests.promises import Console, NamedEvents, next_event, request, send_event
-from tests.support import PORT, Server, Step, free_port, reset, run, wait_until
+from tests.support import PORT, Server, Step, free_port, reset, wait_until
 
 # How often Plotly is called to add points, and in how many frames.
 COUNT_CALLS = """() => {
@@ -75,7 +74,7 @@ StartFeed = Callable[..., tuple[Server, Feed]]
 
 
 @pytest.fixture
-def start_feed(start_server: Callable[..., Server]) -> Iterator[StartFeed]:
+def start_feed(start_server: Starter) -> Iterator[StartFeed]:
     """Start the server without its simulated sensors, and a program that sends readings to it."""
     feeds = []
 
@@ -91,6 +90,12 @@ def start_feed(start_server: Callable[..., Server]) -> Iterator[StartFeed]:
     yield start
     for feed in feeds:
         feed.close()
+
+
+@pytest.fixture
+def feed(start_feed: StartFeed) -> Feed:
+    """A program that sends readings to the server, which has no other sensors."""
+    return start_feed()[1]
 
 
 def tile(page: Page, sensor_id: str) -> Any:
@@ -119,7 +124,6 @@ def wait_drawn(page: Page, sensor_id: str, count: int) -> None:
 
 class TestStep13(Console, NamedEvents):
     step = "test13"
-    options = ("--rate", "--seed", "--listen-tcp", "--silent-after")
 
     def test_figure_once_and_then_only_points(self, server: Server, step: Step) -> None:
         with step.connect() as client:
@@ -143,7 +147,7 @@ class TestStep13(Console, NamedEvents):
                 assert before == sorted(set(before))
                 assert [round(t * 1000) > before[-1] for t in after] == [True] * len(after)
 
-    def test_seed_and_rate(self, start_server: Callable[..., Server], step: Step) -> None:
+    def test_seed_and_rate(self, start_server: Starter, step: Step) -> None:
         def temperatures() -> list[float]:
             server = start_server("--seed", "7", "--rate", "20")
             with step.connect() as client:
@@ -174,7 +178,7 @@ class TestStep13(Console, NamedEvents):
         unchanged = request("GET", "/plotly.min.js", {"If-None-Match": script.headers["ETag"]})
         assert (len(script.body) > 1_000_000, unchanged.status) == (True, 304)
 
-    def test_one_call_a_frame_for_all_traces(self, start_server: Callable[..., Server], pages: Pages) -> None:
+    def test_one_call_a_frame_for_all_traces(self, start_server: Starter, pages: Pages) -> None:
         start_server("--rate", "100")
         page = pages.connect()
         wait_drawn(page, "oven-03", 10)
@@ -185,17 +189,9 @@ class TestStep13(Console, NamedEvents):
         assert {len(values) > 10 for values in points(page).values()} == {True}
         assert abs(page.evaluate("plot.data[0].x.at(-1)") / 1000 - time.time()) < 5
 
-    def test_plotly_is_not_installed(self, step: Step, tmp_path: Path) -> None:
-        (tmp_path / "plotly.py").write_text("raise ModuleNotFoundError(\"No module named 'plotly'\")")
-        server = Server(step.folder, environment={"PYTHONPATH": str(tmp_path)})
-        assert server.wait_ended() == 1
-        assert server.lines == [
-            'This step needs plotly. In the root of the repository, type: pip install -e ".[plotly]"'
-        ]
-
     # Sensors that come and go
 
-    def test_states_that_arrive_before_their_figure(self, server: Server, step: Step, pages: Pages) -> None:
+    def test_states_that_arrive_before_their_figure(self, server: Server, pages: Pages) -> None:
         page = pages.connect()
         expect(tile(page, "oven-03")).to_be_visible()
         # What has happened just before a page connects, it is told before it is told everything.
@@ -203,10 +199,7 @@ class TestStep13(Console, NamedEvents):
         page.evaluate("(news) => socket.dispatch('sensors', { data: [news] })", news)
         expect(tile(page, "early")).to_have_count(0)
 
-    def test_new_sensor_gets_a_line_and_its_name_stays_text(
-        self, start_feed: StartFeed, pages: Pages
-    ) -> None:
-        _, feed = start_feed()
+    def test_new_sensor_gets_a_line_and_its_name_stays_text(self, feed: Feed, pages: Pages) -> None:
         page = pages.connect()
         expect(page.get_by_text("No sensor has sent")).to_have_count(0)
         feed.send(20, 21)
@@ -223,7 +216,7 @@ class TestStep13(Console, NamedEvents):
             expect(page.locator(".hoverlayer .hovertext").first).to_contain_text(name)
         assert page.locator(".hoverlayer a").count() == 0
 
-    def test_silent_sensor_is_shown_and_its_line_has_a_gap(
+    def test_silent_sensor_is_shown_and_has_a_gap(
         self, start_feed: StartFeed, pages: Pages, step: Step
     ) -> None:
         _, feed = start_feed("--silent-after", "0.5")
@@ -243,15 +236,13 @@ class TestStep13(Console, NamedEvents):
 
     # Alerts
 
-    def test_alert_has_hysteresis(self, start_feed: StartFeed, step: Step) -> None:
-        _, feed = start_feed()
+    def test_alert_has_hysteresis(self, feed: Feed, step: Step) -> None:
         with step.connect() as client:
             # Ten readings are averaged, so ten decide.
             feed.send(*[79.9] * 10)
             feed.send(*[80.1] * 10, timestamp=time.time())
             (alert,) = self.alerts(client, 1)
-            assert alert["sensor_id"] == "oven-01"
-            assert abs(alert["raised"] - time.time()) < 10
+            assert (alert["sensor_id"], alert["raised"]) == ("oven-01", pytest.approx(time.time(), abs=10))
             for around in ([79] * 10, [75.1] * 10, [81] * 10):
                 feed.send(*around)  # neither cleared nor raised anew
             feed.send(*[74.9] * 10)
@@ -268,8 +259,7 @@ class TestStep13(Console, NamedEvents):
         assert len(alerts) == count
         return alerts
 
-    def test_alert_on_every_page_and_acknowledged_for_all(self, start_feed: StartFeed, pages: Pages) -> None:
-        _, feed = start_feed()
+    def test_alert_on_every_page_and_acknowledged_for_all(self, feed: Feed, pages: Pages) -> None:
         first, second = pages.connect(), pages.connect()
         feed.send(*[85] * 10)
         feed.send(*[85] * 10, sensor_id="oven-02")
@@ -292,8 +282,7 @@ class TestStep13(Console, NamedEvents):
         expect(items.last).to_contain_text(re.compile(r"cleared \d\d:\d\d:\d\d, acknowledged"))
         expect(second.locator("#alert")).to_be_empty()
 
-    def test_unknown_alerts_and_a_bounded_list(self, start_feed: StartFeed, step: Step) -> None:
-        _, feed = start_feed()
+    def test_unknown_alerts_and_a_bounded_list(self, feed: Feed, step: Step) -> None:
         with step.connect() as client:
             for number in (1, "\x1b", None, [[]], {"a": 1}):
                 send_event(client, "acknowledge", number)
@@ -357,7 +346,7 @@ class TestStep13(Console, NamedEvents):
         with step.connect() as client:
             return next_event(client, "alerts")
 
-    def test_late_readings_neither_raise_an_alert_nor_end_a_silence(
+    def test_late_readings_raise_no_alert_and_end_no_silence(
         self, start_feed: StartFeed, pages: Pages, step: Step
     ) -> None:
         _, feed = start_feed("--silent-after", "0.5")
@@ -372,8 +361,7 @@ class TestStep13(Console, NamedEvents):
         assert self.alerts_now(step) == []
         expect(tile(page, "oven-01")).to_have_text(re.compile(r"20\.0\s*°C\s*silent since"))
 
-    def test_what_is_older_than_a_full_line_is_counted(self, start_feed: StartFeed, pages: Pages) -> None:
-        _, feed = start_feed()
+    def test_what_is_older_than_a_full_line_is_counted(self, feed: Feed, pages: Pages) -> None:
         page = pages.connect()
         now = time.time()
         for i in range(700):
@@ -385,8 +373,7 @@ class TestStep13(Console, NamedEvents):
         wait_until(lambda: points(page)["oven-01"].count(21) == 10, "the third is in the line")
         assert len(points(page)["oven-01"]) == 600
 
-    def test_clock_that_was_ahead_makes_nothing_late(self, start_feed: StartFeed, pages: Pages) -> None:
-        _, feed = start_feed()
+    def test_clock_that_was_ahead_makes_nothing_late(self, feed: Feed, pages: Pages) -> None:
         page = pages.connect()
         feed.send(20, timestamp=time.time() + 50)
         feed.send(20, timestamp=time.time() + 5)
@@ -399,9 +386,7 @@ class TestStep13(Console, NamedEvents):
 
     # What a visitor has set
 
-    def test_axis_without_a_line(
-        self, start_feed: StartFeed, start_server: Callable[..., Server], pages: Pages
-    ) -> None:
+    def test_axis_without_a_line(self, start_feed: StartFeed, start_server: Starter, pages: Pages) -> None:
         pages.errors_are_expected = True
         server, feed = start_feed()
         page = pages.connect(viewport={"width": 390, "height": 844})
@@ -452,8 +437,8 @@ class TestStep13(Console, NamedEvents):
         )
         assert all(after[0] - before[1] > 8 for before, after in pairwise(boxes)), boxes
 
-    def test_zoom_and_hidden_lines_survive_data_and_a_reconnect(
-        self, start_feed: StartFeed, start_server: Callable[..., Server], pages: Pages
+    def test_zoom_and_hidden_lines_survive(
+        self, start_feed: StartFeed, start_server: Starter, pages: Pages
     ) -> None:
         pages.errors_are_expected = True
         server, feed = start_feed()
@@ -475,8 +460,7 @@ class TestStep13(Console, NamedEvents):
         expect(tile(page, "oven-02")).to_have_attribute("aria-pressed", "false")
 
         def is_as_before() -> bool:
-            lines = page.locator(".scatterlayer .trace")
-            expect(lines).to_have_count(1)
+            expect(page.locator(".scatterlayer .trace")).to_have_count(1)
             return self.x_range(page) == zoomed
 
         assert is_as_before()
@@ -484,12 +468,11 @@ class TestStep13(Console, NamedEvents):
         feed.send(70, 70)
         wait_drawn(page, "oven-01", 22)
         assert is_as_before()
-        port = feed.port
         server.stop()
         expect(page.get_by_role("status")).to_contain_text("Disconnected")
-        start_server("--listen-tcp", str(port)).wait_for("Programs send readings")
+        start_server("--listen-tcp", str(feed.port)).wait_for("Programs send readings")
         expect(page.get_by_role("status")).to_contain_text("Connected")
-        again = Feed(port)
+        again = Feed(feed.port)
         for name in ("oven-01", "oven-02"):
             again.send(50, 51, sensor_id=name)
         wait_until(lambda: points(page) == {"oven-01": [50, 50.5], "oven-02": [50, 50.5]}, "the new readings")
@@ -504,10 +487,7 @@ class TestStep13(Console, NamedEvents):
     def x_range(self, page: Page) -> list:
         return page.evaluate("[...plot._fullLayout.xaxis.range, ...plot._fullLayout.yaxis.range]")
 
-    def test_axis_shows_the_latest_minutes_by_the_visitors_clock(
-        self, start_feed: StartFeed, pages: Pages
-    ) -> None:
-        _, feed = start_feed()
+    def test_axis_shows_the_latest_minutes_by_the_visitors_clock(self, feed: Feed, pages: Pages) -> None:
         page = pages.connect(timezone_id="Asia/Tokyo")
         feed.send(20, 20, timestamp=time.time() - 5000)
         feed.send(20, timestamp=time.time() - 10, sensor_id="oven-02")
@@ -518,8 +498,7 @@ class TestStep13(Console, NamedEvents):
         late = (now_in(9) - latest_tick(page)) % 86400
         assert late < 120 or late > 86400 - 60, "the latest time at the axis is not that of Tokyo"
 
-    def test_light_and_dark_and_a_phone(self, start_feed: StartFeed, pages: Pages) -> None:
-        _, feed = start_feed()
+    def test_light_and_dark_and_a_phone(self, feed: Feed, pages: Pages) -> None:
         page = pages.connect(viewport={"width": 360, "height": 740}, has_touch=True)
         for name in ("W" * 50, "oven-02"):
             feed.send(*[85] * 10, sensor_id=name)
@@ -533,9 +512,7 @@ class TestStep13(Console, NamedEvents):
 
     # Readings from other programs
 
-    def test_bad_lines_are_answered_and_counted(
-        self, start_feed: StartFeed, pages: Pages, step: Step
-    ) -> None:
+    def test_bad_lines_are_answered_and_counted(self, start_feed: StartFeed, pages: Pages) -> None:
         server, feed = start_feed()
         page = pages.connect()
         now = time.time()
@@ -552,7 +529,6 @@ class TestStep13(Console, NamedEvents):
             ({"temperature": "20"}, "the temperature '20' is not a number"),
             ({"temperature": True}, "the temperature True is not a number"),
             ({"temperature": float("nan")}, "the temperature nan is not a number"),
-            ({"temperature": float("inf")}, "the temperature inf is not a number"),
             ({"temperature": 1e300}, "is not a number from -273.15 to 10000"),
             ({"sensor_id": ""}, "the sensor_id '' is not text of 1 to 50 printable characters"),
             ({"sensor_id": 7}, "the sensor_id 7 is not text"),
@@ -590,10 +566,7 @@ class TestStep13(Console, NamedEvents):
         assert feed.error() == "there are 50 sensors already, and 'more-50' would be one more"
         assert "\x1b" not in server.output
 
-    def test_lines_as_other_programs_end_and_write_them(
-        self, start_feed: StartFeed, pages: Pages, step: Step
-    ) -> None:
-        _, feed = start_feed()
+    def test_lines_as_other_programs_end_and_write_them(self, feed: Feed, pages: Pages, step: Step) -> None:
         page = pages.connect()
         with step.connect() as client:
             heard: list[dict] = []
@@ -627,8 +600,7 @@ class TestStep13(Console, NamedEvents):
         expect(page.locator("#count")).to_have_text(f"{2 * len(ends) + 4} readings")
         expect(page.locator("#refused")).to_be_empty()
 
-    def test_stream_that_never_ends_a_line_is_told(self, start_feed: StartFeed, pages: Pages) -> None:
-        _, feed = start_feed()
+    def test_stream_that_never_ends_a_line_is_told(self, feed: Feed, pages: Pages) -> None:
         page = pages.connect()
         reading = b'{"sensor_id": "a", "temperature": 20}'
         feed.raw(reading)
@@ -696,8 +668,7 @@ class TestStep13(Console, NamedEvents):
                 count += len(next_event(client, "readings"))
         assert "failed" not in server.output
 
-    def test_more_senders_than_a_process_can_bear(self, start_feed: StartFeed, step: Step) -> None:
-        _, feed = start_feed()
+    def test_more_senders_than_a_process_can_bear(self, feed: Feed, step: Step) -> None:
         with ExitStack() as stack:
             others = [stack.enter_context(contextlib.closing(Feed(feed.port))) for _ in range(MAX_SENDERS)]
             assert others[-1].error() == "there are 100 senders already"
@@ -705,13 +676,13 @@ class TestStep13(Console, NamedEvents):
             with step.connect() as client:
                 others[-2].send(20)
                 next_event(client, "readings")
-        wait_until(lambda: self.is_heard(feed.port), "there is room again")
 
-    @staticmethod
-    def is_heard(port: int) -> bool:
-        with contextlib.closing(Feed(port)) as feed:
-            feed.raw(b"rubbish\n")
-            return "is not a reading" in feed.error()
+        def is_heard() -> bool:
+            with contextlib.closing(Feed(feed.port)) as another:
+                another.raw(b"rubbish\n")
+                return "is not a reading" in another.error()
+
+        wait_until(is_heard, "there is room again")
 
     def test_ports_that_cannot_be_had(self, step: Step) -> None:
         free = str(PORT + 1)
@@ -733,8 +704,7 @@ class TestStep13(Console, NamedEvents):
 
     # Much
 
-    def test_half_an_hour_of_readings(self, start_feed: StartFeed, pages: Pages, step: Step) -> None:
-        _, feed = start_feed()
+    def test_half_an_hour_of_readings(self, feed: Feed, pages: Pages, step: Step) -> None:
         page = pages.connect()
         page.wait_for_function("window.Plotly")
         began = time.time() - 1800
@@ -814,34 +784,28 @@ class TestFactory:
         sensor.mended = False
         assert (sensor.add(1e9 + 8.5, 50), sensor.mended) == (45, True)
 
-    def test_stream_without_ends_is_told_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_stream_without_ends_is_told_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("common.demos.factory.MAX_WAIT", 0.05)
-
-        async def main() -> None:
-            reader = asyncio.StreamReader()
-            stream = lines(reader)
-            reader.feed_data(b"one\ntwo")
-            assert await anext(stream) == b"one"
-            told = await anext(stream)
-            assert (told, type(told)) == (b"two", Unended)
-            reader.feed_data(b" and more")
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.3):
-                    await anext(stream)
-            # That has ended the generator; a new one begins with the next bytes.
-            stream = lines(reader)
-            reader.feed_data(b"\rthree\n\r")
-            assert [await anext(stream) for _ in range(3)] == [b"", b"three", b""]
-
-        run(main())
+        reader = asyncio.StreamReader()
+        stream = lines(reader)
+        reader.feed_data(b"one\ntwo")
+        assert await anext(stream) == b"one"
+        told = await anext(stream)
+        assert (told, type(told)) == (b"two", Unended)
+        reader.feed_data(b" and more")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await anext(stream)
+        # That has ended the generator; a new one begins with the next bytes.
+        stream = lines(reader)
+        reader.feed_data(b"\rthree\n\r")
+        assert [await anext(stream) for _ in range(3)] == [b"", b"three", b""]
 
     def test_reading_is_what_was_sent(self) -> None:
-        now = time.time()
-        line = json.dumps({"temperature": -3, "more": 1, "timestamp": now, "sensor_id": "Ofen 1 °"}).encode()
-        reading = parse_reading(line)
-        assert list(reading.items()) == [("sensor_id", "Ofen 1 °"), ("timestamp", now), ("temperature", -3)]
+        sent = {"temperature": -3, "timestamp": time.time(), "sensor_id": "Ofen 1 °"}
+        assert parse_reading(json.dumps(sent | {"more": 1}).encode()) == sent
 
-    def test_lines(self) -> None:
+    async def test_lines(self) -> None:
         async def read(*chunks: bytes) -> list[bytes]:
             reader = asyncio.StreamReader()
             for chunk in chunks:
@@ -849,14 +813,11 @@ class TestFactory:
             reader.feed_eof()
             return [line async for line in lines(reader)]
 
-        async def main() -> None:
-            assert await read(b"one\ntw", b"o\n\nlast") == [b"one", b"two", b"", b"last"]
-            assert await read() == []
-            long, after = await read(b"x" * 300_000, b"x\nafter\n")
-            assert len(long) > MAX_JSON_LINE
-            assert after == b"after"
-
-        run(main())
+        assert await read(b"one\ntw", b"o\n\nlast") == [b"one", b"two", b"", b"last"]
+        assert await read() == []
+        long, after = await read(b"x" * 300_000, b"x\nafter\n")
+        assert len(long) > MAX_JSON_LINE
+        assert after == b"after"
 
     @pytest.mark.parametrize("seed", [None, 1, 3])
     def test_simulated_floor(self, seed: int | None) -> None:
@@ -871,11 +832,7 @@ class TestFactory:
         assert all(25 < temperature < 95 for r in rounds for temperature in r.values())
 
     def test_seed_decides_the_temperatures(self) -> None:
-        first, same, other = (Floor(rate=2, seed=seed) for seed in (1, 1, 2))
-
-        def temperatures(floor: Floor) -> list[float]:
-            return [reading["temperature"] for reading in floor.read()]
-
-        expected = temperatures(first)
-        assert expected == temperatures(same)
-        assert expected != temperatures(other)
+        first, same, other = (
+            [reading["temperature"] for reading in Floor(rate=2, seed=seed).read()] for seed in (1, 1, 2)
+        )
+        assert first == same != other
