@@ -13,10 +13,14 @@ import pytest
 from playwright.sync_api import expect
 from websockets.sync.client import ClientConnection, connect
 
-from tests.conftest import Pages
+from tests.conftest import Pages, Starter
 from tests.promises import Commands, Console, Programs, needs_terminals
 from tests.promises_of_logs import ServedFromTheLog
 from tests.support import PORT, ROOT, Board, Server, free_port, read_log, wait_until
+
+# A server that hears datagrams, and a function that sends them; and what starts it with options.
+Udp = tuple[Server, Callable[..., None]]
+StartUdp = Callable[..., Udp]
 
 
 @contextlib.contextmanager
@@ -45,10 +49,9 @@ def wait_for_state(connection: ClientConnection, name: str, timeout: float = 20)
 
 class TestStep15(Console, Commands, Programs, ServedFromTheLog):
     step = "test15"
-    options = ("--sensor", "--rate", "--seed", "--fields", "--silent-after")
 
     @pytest.fixture
-    def own(self, tmp_path: Path, start_server: Callable[..., Server]) -> Callable[..., Server]:
+    def own(self, tmp_path: Path, start_server: Starter) -> Starter:
         """Start the server with a sensor of one's own."""
 
         def start(*lines: str, rate: object = 50) -> Server:
@@ -63,7 +66,7 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
 
     @needs_terminals
     def test_unplugged_garbled_and_plugged_in_again(
-        self, tmp_path: Path, start_server: Callable[..., Server], pages: Pages
+        self, tmp_path: Path, start_server: Starter, pages: Pages
     ) -> None:
         board = Board(tmp_path / "ttyUSB0")
         server = start_server("--sensor", f"serial:{board.path},115200", "--silent-after", "0.5")
@@ -119,14 +122,8 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
     @pytest.mark.parametrize(
         ("lines", "says"),
         [
-            (["yield [1]", "raise OSError(5, 'gone')"], "sensor: gone"),
-            (["yield [1]", "raise SystemExit"], "sensor: SystemExit"),
             (["yield [1]", "raise KeyboardInterrupt('no')"], "sensor: KeyboardInterrupt: no (my_sensor.py"),
-            (["yield [1]", "raise GeneratorExit"], "sensor: GeneratorExit"),
-            (
-                ["yield [1]", "raise type('Mine', (BaseException,), {})('\x1b[31m')"],
-                r"sensor: Mine: \x1b[31m",
-            ),
+            (["yield [1]", "raise BaseException('\x1b[31m')"], r"sensor: BaseException: \x1b[31m"),
             (["yield [1]", "raise OSError(5, '\x1b[31m')"], r"sensor: \x1b[31m"),
             (["yield [1]", "raise StopIteration"], "sensor: RuntimeError: generator raised StopIteration"),
             (["yield [1]", "await asyncio.sleep(0)", "raise KeyboardInterrupt"], "sensor: KeyboardInterrupt"),
@@ -142,7 +139,6 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
                 "sensor: readings arrive",
             ),
             (["yield [1]", "1 / 0"], "sensor: ZeroDivisionError: division by zero (my_sensor.py, line 8)"),
-            (["yield [1]", "await asyncio.sleep(0)", "1 / 0"], "sensor: ZeroDivisionError"),
             (["yield [1]", "await asyncio.sleep(0)", "sys.exit()"], "sensor: SystemExit"),
             (
                 ["yield [1]", "task = asyncio.create_task(asyncio.sleep(9))", "task.cancel()", "await task"],
@@ -153,17 +149,11 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
                 ["while True:", "    time.sleep(0.01)", "    yield [1, 2]"],
                 "(4 so far): a reading of 2 values",
             ),
-            (
-                ["while True:", "    time.sleep(0.01)", "    yield ['x']"],
-                "(4 so far): a reading without a value (a: 'x' is no number)",
-            ),
             (["time.sleep(600)", "yield [1]"], "sensor: no reading for 0.5 s"),
             (["await asyncio.sleep(600)", "yield [1]"], "sensor: no reading for 0.5 s"),
         ],
     )
-    def test_sensor_that_fails_is_a_state(
-        self, own: Callable[..., Server], lines: list[str], says: str
-    ) -> None:
+    def test_sensor_that_fails_is_a_state(self, own: Starter, lines: list[str], says: str) -> None:
         server = own(*lines)
         server.wait_for(says)
         with control() as connection:
@@ -173,9 +163,7 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
         assert time.monotonic() - stopping < 4
 
     @pytest.mark.parametrize("lines", [["while True: yield [1]"], ["while True: yield [1]", "await 0"]])
-    def test_flood_is_bounded_and_the_server_answers(
-        self, own: Callable[..., Server], lines: list[str]
-    ) -> None:
+    def test_flood_is_bounded_and_the_server_answers(self, own: Starter, lines: list[str]) -> None:
         server = own(*lines)
         with control() as connection, control("data"):
             wait_for_state(connection, "ok")
@@ -193,7 +181,7 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
         server.stop()
         assert len(read_log(server.log)) >= logged
 
-    def test_threads_do_not_pile_up(self, tmp_path: Path, own: Callable[..., Server]) -> None:
+    def test_threads_do_not_pile_up(self, own: Starter) -> None:
         server = own(
             "drivers = [thread for thread in threading.enumerate() if '(work)' in thread.name]",
             "print(f'{len(drivers)} at work', flush=True)",
@@ -203,7 +191,7 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
         server.wait_for("at work", count=4)
         assert {line for line in server.lines if "at work" in line} == {"1 at work"}
 
-    def test_program_is_ended_with_the_server(self, start_server: Callable[..., Server]) -> None:
+    def test_program_is_ended_with_the_server(self, start_server: Starter) -> None:
         server = start_server("--sensor", 'command:python -c "import time; print(1); time.sleep(600)"')
         server.wait_for("sensor: readings arrive")
         (child,) = psutil.Process(server.process.pid).children()
@@ -211,7 +199,7 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
         wait_until(lambda: not child.is_running(), "ended")
 
     @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no sessions")
-    def test_what_a_program_leaves_behind(self, start_server: Callable[..., Server]) -> None:
+    def test_what_a_program_leaves_behind(self, start_server: Starter) -> None:
         start = "subprocess.Popen(['sleep', '60'], start_new_session=True)"
         code = f"import subprocess, time; {start}; print(1); time.sleep(60)"
         server = start_server("--sensor", f'command:python -c "{code}"')
@@ -224,35 +212,29 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     child.kill()
 
-    def test_program_that_ends_is_started_again(self, start_server: Callable[..., Server]) -> None:
+    def test_program_that_ends_is_started_again(self, start_server: Starter) -> None:
         server = start_server("--sensor", 'command:python -c "print(1); raise KeyError(7)"')
         server.wait_for("sensor: readings arrive", count=2)
         server.wait_for("sensor: the command ended with exit status 1: KeyError: 7", count=2)
 
-    def test_udp_into_the_log(self, start_server: Callable[..., Server]) -> None:
-        port = free_port()
-        server = start_server("--sensor", f"udp:{port}", "--fields", "x:m/s²,y")
-        with (
-            control() as connection,
-            control("data") as data,
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
-        ):
+    def test_udp_into_the_log(self, start_udp: StartUdp) -> None:
+        server, send = start_udp("--fields", "x:m/s²,y")
+        with control() as connection, control("data") as data:
             hello = json.loads(data.recv(timeout=30))
             assert (hello["fields"], hello["units"], hello["rate"]) == (["x", "y"], ["m/s²", ""], None)
             connection.send("START")
             server.wait_for("Received 'START'")
 
-            def send() -> bool:
-                sender.sendto(b"x:1627551892437:0.5|g\ny:2", ("127.0.0.1", port))
+            def recorded() -> bool:
+                send("x:1627551892437:0.5|g\ny:2")
                 return "Logging to" in server.output
 
-            wait_until(send, "a row")
+            wait_until(recorded, "a row")
         server.stop()
         assert {(row["x"], row["y"]) for row in read_log(server.log)} == {(0.5, 2)}
 
-    def test_page_waits_for_the_fields(self, start_server: Callable[..., Server], pages: Pages) -> None:
-        port = free_port()
-        start_server("--sensor", f"udp:{port}", "--silent-after", "0.5")
+    def test_page_waits_for_the_fields(self, start_udp: StartUdp, pages: Pages) -> None:
+        _, send = start_udp("--silent-after", "0.5")
         page = pages.connect()
         page.clock.install()
         page.reload()
@@ -267,38 +249,39 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
             assert status.inner_text() == "Connected to localhost"
         expect(page.get_by_role("region", name="Sensor")).to_contain_text("no reading for 0.5 s")
         page.clock.resume()
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
 
-            def arrived() -> bool:
-                sender.sendto(b"x:1,y:2", ("127.0.0.1", port))
-                return page.evaluate("() => run.received > 0")
+        def arrived() -> bool:
+            send("x:1,y:2")
+            return page.evaluate("() => run.received > 0")
 
-            wait_until(arrived, "readings")
+        wait_until(arrived, "readings")
         assert page.evaluate("() => run.fields") == ["x", "y"]
 
     @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGSTOP")
-    def test_times_do_not_depend_on_a_busy_server(self, own: Callable[..., Server]) -> None:
+    def test_times_do_not_depend_on_a_busy_server(self, own: Starter) -> None:
         server = own("while True:", "    time.sleep(0.02)", "    yield [time.time()]")
         with control() as connection:
             connection.send("START")
             server.wait_for("Logging to")
             wait_until(lambda: server.log.read_text().count("\n") > 10, "rows")
         server.stop()
-        for row in read_log(server.log):
-            assert abs(row["time_ns"] / 1e9 - row["a"]) < 0.5
+        assert all(abs(row["time_ns"] / 1e9 - row["a"]) < 0.5 for row in read_log(server.log))
 
     @pytest.fixture
-    def udp(self, start_server: Callable[..., Server]) -> Iterator[tuple[Server, Callable[..., None]]]:
-        """A server that hears datagrams, and a function that sends them."""
+    def start_udp(self, start_server: Starter) -> Iterator[StartUdp]:
+        """Start a server that hears datagrams, and return a function that sends them, too."""
         port = free_port()
-        server = start_server("--sensor", f"udp:{port}")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
 
             def send(*datagrams: str) -> None:
                 for datagram in datagrams:
                     sender.sendto(datagram.encode("latin-1"), ("127.0.0.1", port))
 
-            yield server, send
+            yield lambda *options: (start_server("--sensor", f"udp:{port}", *options), send)
+
+    @pytest.fixture
+    def udp(self, start_udp: StartUdp) -> Udp:
+        return start_udp()
 
     def start(self, server: Server, send: Callable[..., None], datagram: str) -> None:
         """Let the fields be learned, and recording begin with the next reading."""
@@ -312,35 +295,28 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
             connection.send("START")
             server.wait_for("Received 'START'")
 
-    def test_batch_keeps_the_distances_of_its_sender(self, udp: tuple[Server, Callable]) -> None:
+    def test_batch_keeps_the_distances_of_its_sender(self, udp: Udp) -> None:
         server, send = udp
         self.start(server, send, "v:0:0")
-        batches = []
-        for number in range(20):
-            time.sleep(0.06)  # the sender takes ten samples meanwhile
-            points = ";".join(f"{1000 * number + 5 * point}:{10 * number + point}" for point in range(10))
-            # One of ten is no number; the others are readings all the same.
-            batches.append((time.time(), f"v:{points.replace(f':{10 * number + 3};', ':nan;')}"))
-            send(batches[-1][1])
-            wait_until(lambda number=number: f",{10 * number + 9}.0\n" in self.logged(server), "a batch")
+        time.sleep(0.06)  # the sender takes ten samples meanwhile
+        sent = time.time()
+        # One of ten is no number; the others are readings all the same.
+        values = ["nan" if number == 3 else number for number in range(11)]
+        send("v:" + ";".join(f"{1000 + 5 * number}:{values[number]}" for number in range(1, 11)))
+        wait_until(lambda: ",10.0\n" in self.logged(server), "a batch")
         server.stop()
         rows = [row for row in read_log(server.log) if row["v"] >= 1]
-        assert [row["v"] for row in rows] == [value for value in range(1, 200) if value % 10 != 3]
-        for sent, batch in batches:
-            first = 10 * [text for _, text in batches].index(batch)
-            times = [row["time_ns"] / 1e9 for row in rows if first < row["v"] < first + 10]
-            # The newest is as old as the datagram is, and the others are as much older as the sender says.
-            assert sent <= times[-1] < sent + 2
-            ages = [times[-1] - moment for moment in times]
-            own = [(first + 9 - row["v"]) * 0.005 for row in rows if first < row["v"] < first + 10]
-            assert ages == pytest.approx(own, abs=0.001)
+        assert [row["v"] for row in rows] == [1, 2, 4, 5, 6, 7, 8, 9, 10]
+        # The newest is as old as the datagram is, and the others are as much older as the sender says.
+        times = [row["time_ns"] / 1e9 for row in rows]
+        assert sent <= times[-1] < sent + 2
+        ages = [times[-1] - moment for moment in times]
+        assert ages == pytest.approx([(10 - row["v"]) * 0.005 for row in rows], abs=0.001)
 
     def logged(self, server: Server) -> str:
         return server.log.read_text(encoding="utf-8") if "Logging to" in server.output else ""
 
-    def test_field_that_comes_before_the_first_reading_is_welcome(
-        self, udp: tuple[Server, Callable], pages: Pages
-    ) -> None:
+    def test_field_that_comes_before_the_first_reading_is_welcome(self, udp: Udp, pages: Pages) -> None:
         server, send = udp
         page = pages.connect()
         legend = page.locator("#legend")
@@ -372,7 +348,7 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
         server.stop()
         assert read_log(server.log)[-1]["battery"] == 3.6
 
-    def test_what_is_passed_over_is_named_once(self, udp: tuple[Server, Callable], pages: Pages) -> None:
+    def test_what_is_passed_over_is_named_once(self, udp: Udp, pages: Pages) -> None:
         server, send = udp
         message = '{"time": "2026-01-05 10:00:00", "model": "Thermo-X", "t": 21.5, "h": NaN}'
         self.start(server, send, message)
@@ -389,9 +365,7 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
         server.stop()
         assert server.log.read_text(encoding="utf-8").splitlines()[1].endswith(",21.5,")
 
-    def test_state_is_not_ok_while_much_cannot_be_read(
-        self, udp: tuple[Server, Callable], pages: Pages
-    ) -> None:
+    def test_state_is_not_ok_while_much_cannot_be_read(self, udp: Udp, pages: Pages) -> None:
         server, send = udp
         self.start(server, send, "x:1,y:2")
         page = pages.connect()
@@ -405,30 +379,9 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
         for _ in range(100):
             send("x:1,y:2")
         expect(sensor).to_have_attribute("data-state", "ok")
-        # One in twenty is not worth an alarm.
-        for number in range(21, 41):
-            send("oops", *["x:1,y:2"] * 19)
-            expect(sensor).to_contain_text(f"Garbled: {number}")
         assert server.output.count("more than a tenth") == 1
 
-    def test_older_encodings_and_line_ends(self, udp: tuple[Server, Callable]) -> None:
-        server, send = udp
-        self.start(server, send, "temp (°C):21\rhum (%):50\n\rp:1\r\n")
-        send("temp (°C):22\rhum (%):51\n\rp:2\r\n")
-        with control("data") as data:
-            hello = json.loads(data.recv(timeout=30))
-            assert (hello["fields"], hello["units"]) == (["temp", "hum", "p"], ["°C", "%", ""])
-            data.send(json.dumps({"epoch": hello["epoch"], "have": 0}))
-            while not (lines := json.loads(data.recv(timeout=30)).get("lines", "")):
-                pass
-            assert lines.splitlines()[-1].endswith(",22.0,51.0,2.0")
-
-    def test_program_that_never_ends_a_line_is_told_so(self, start_server: Callable[..., Server]) -> None:
-        code = "import time; print(1, end=' ', flush=True); time.sleep(600)"
-        server = start_server("--sensor", f'command:python -c "{code}"')
-        server.wait_for("2 bytes without a line's end; every reading has to end with one: '1 '")
-
-    def test_many_fields_in_a_line(self, start_server: Callable[..., Server]) -> None:
+    def test_many_fields_in_a_line(self, start_server: Starter) -> None:
         code = "import time; exec('while True: print(*range(1024), sep=chr(44)); time.sleep(0.05)')"
         server = start_server("--sensor", f'command:python -c "{code}"')
         server.wait_for("readings arrive")
@@ -441,7 +394,7 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
         server.stop()
         assert list(read_log(server.log)[-1].values())[2:] == list(range(1024))
 
-    def test_fields_that_no_log_can_have(self, tmp_path: Path, udp: tuple[Server, Callable]) -> None:
+    def test_fields_that_no_log_can_have(self, tmp_path: Path, udp: Udp) -> None:
         path = tmp_path / "my_sensor.py"
         path.write_text(
             "from common.drivers.sensor import sensor\n"
@@ -461,8 +414,7 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
             time.sleep(0.05)
         server.wait_for("the names of the fields are ")
 
-    @pytest.mark.parametrize("spec", ["foo", "udp:x", "serial:", "command:no-such-program", "no.py"])
-    def test_wrong_names_are_one_sentence(self, spec: str) -> None:
-        server = Server(ROOT / "test15", "--sensor", spec)
+    def test_wrong_name_is_one_sentence(self) -> None:
+        server = Server(ROOT / "test15", "--sensor", "foo")
         assert server.wait_ended() == 1
         assert len(server.lines) == 1
