@@ -1,6 +1,7 @@
 """The README keeps its word: its commands run, its quotations are true, and its pictures and links exist."""
 
 import ast
+import contextlib
 import itertools
 import os
 import re
@@ -8,18 +9,18 @@ import shutil
 import signal
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.conftest import Pages
+from tests.conftest import Pages, Starter
+from tests.copies import Copy
 from tests.page import wait_for_readings
 from tests.readme import HEADINGS, OF_STEP, README, SECTIONS, fences, part_of, plain, troubles
 from tests.steps import LISTED, STEPS, anchor
-from tests.support import PORT, ROOT, Server, Step, wait_until
+from tests.support import PORT, ROOT, Server
 
 COMMANDS = [block.strip() for block in fences(README, "sh")]
 # The servers that are started, each with its folder; where a block has no `cd`, the reader is there already.
@@ -30,13 +31,14 @@ SERVERS = [
     if re.search(r"^python server.py", block, flags=re.M)
 ]
 DIFFS = [line for block in COMMANDS for line in block.splitlines() if line.startswith("git diff")]
-RUN_BY_A_TEST_BELOW = {"make dashboard", "python -m http.server", "python server.py --help"}
+RUN_BY_A_TEST_BELOW = {"make dashboard", "python server.py --help"}
 NOT_RUN = {
     "make test": "it is what runs this test",
     "make bench": "it takes minutes, installs the rivals, and measures nothing while tests run beside it",
     "make soak": "it takes a minute; test_soak.py runs the same for ten seconds",
     "make screenshots": "it takes minutes, and overwrites the pictures that are checked here",
     "make site": "test_site.py makes the same with the command that make runs",
+    "python -m http.server": "the promise of OtherPages runs it, at a port of its own",
     "make clean": "it removes the environment in which this test runs",
     "python3 -m venv .venv": "make test has just done so",
     ". .venv/bin/activate": "likewise",
@@ -127,22 +129,6 @@ def test_help(step: str) -> None:
         f"{step}/server.py --help and the table in the README's section 'Options' differ in "
         f"{sorted(offered ^ documented)}; mend one of the two"
     )
-
-
-def test_web_server_for_the_pages_of_test3_to_test8() -> None:
-    process = subprocess.Popen([sys.executable, "-m", "http.server"], cwd=ROOT, stderr=subprocess.DEVNULL)
-
-    def page() -> bytes:
-        try:
-            return urllib.request.urlopen("http://127.0.0.1:8000/test3/client.html").read()
-        except OSError:
-            return b""
-
-    try:
-        wait_until(lambda: b"Connect" in page(), "the page of test3")
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.mark.skipif(not (ROOT / ".venv" / "installed").exists(), reason="only where make has made .venv")
@@ -269,42 +255,23 @@ class TestOwnSensor:
         [(0, "Network", ["received.*kB", "sent.*kB"]), (1, "SlowThermometer", ["temperature.*°C"])],
     )
     def test_own_sensor(
-        self,
-        number: int,
-        name: str,
-        fields: list[str],
-        tmp_path: Path,
-        step: Step,
-        start_server: Callable[..., Server],
-        pages: Pages,
+        self, number: int, name: str, fields: list[str], tmp_path: Path, pages: Pages
     ) -> None:
         code = fences(SECTIONS["Your own sensor"], "python")[number]
-        for folder in ("common", "test9"):
-            shutil.copytree(
-                ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("logs", "__pycache__")
-            )
-        sensors, server = tmp_path / "common" / "sensors.py", tmp_path / "test9" / "server.py"
-        text = sensors.read_text(encoding="utf-8")
-        text = text.replace("import time\n", "import threading\nimport time\n")
-        text = text.replace(
-            "# What the option --sensor offers.", f"{code}\n\n# What the option --sensor offers."
-        )
-        text = text.replace('    "cpu": Cpu,\n', f'    "cpu": Cpu,\n    "{name.lower()}": {name},\n')
-        sensors.write_text(text, encoding="utf-8")
-        text = server.read_text(encoding="utf-8")
-        assert 'sensors=["accelerometer", "cpu"]' in text
-        server.write_text(text.replace('"cpu"]', f'"cpu", "{name.lower()}"]'), encoding="utf-8")
-
-        start_server(
-            "--sensor", name.lower(), folder=tmp_path / "test9", environment={"PYTHONPATH": str(tmp_path)}
-        )
-        page = pages.connect()
-        pages.command(page, "START")
-        wait_for_readings(page, 3)
-        legend = page.get_by_role("list", name="Legend").get_by_role("listitem")
-        expect(legend).to_have_text([re.compile(field) for field in fields])
-        values = legend.locator(".value").all_inner_texts()
-        assert all(re.fullmatch(r"\d+(\.\d+)?", value) for value in values)
+        option = name.lower()
+        with contextlib.closing(Copy("test9", tmp_path)) as copy:
+            copy.replace("common/sensors.py", "import time\n", "import threading\nimport time\n")
+            copy.add_sensor(code, name)
+            copy.replace("server.py", '["accelerometer", "cpu"]', f'["accelerometer", "cpu", "{option}"]')
+            copy.start("--sensor", option)
+            page = pages.connect()
+            pages.command(page, "START")
+            wait_for_readings(page, 3)
+            legend = page.get_by_role("list", name="Legend").get_by_role("listitem")
+            expect(legend).to_have_text([re.compile(field) for field in fields])
+            values = legend.locator(".value").all_inner_texts()
+            assert all(re.fullmatch(r"\d+(\.\d+)?", value) for value in values)
+            page.close()
 
 
 def test_pandas_reads_a_log_as_the_section_of_test14_says(tmp_path: Path) -> None:
@@ -327,9 +294,7 @@ class TestOwnRealSensor:
 
     step = "test15"
 
-    def test_own_sensor_in_ten_lines(
-        self, start_server: Callable[..., Server], pages: Pages, tmp_path: Path
-    ) -> None:
+    def test_own_sensor_in_ten_lines(self, start_server: Starter, pages: Pages, tmp_path: Path) -> None:
         code = next(block for block in fences(OF_STEP["test15"], "text") if "@sensor" in block)
         assert len([line for line in code.splitlines() if line]) <= 10
         (tmp_path / "my_sensor.py").write_text(code, encoding="utf-8")
@@ -374,8 +339,8 @@ class TestOwnPrograms:
         run("dice.py", self.code[0]).wait_listening()
         pages.errors_are_expected = True  # the pages are open when the server is ended
         first, second = (pages.open(f"http://localhost:{PORT}/") for _ in range(2))
-        wait_until(lambda: first.evaluate("socket.isOpen"), "connected")
-        wait_until(lambda: second.evaluate("socket.isOpen"), "connected")
+        for page in (first, second):
+            page.wait_for_function("socket.isOpen")
         first.get_by_role("button", name="Roll").click()
         expect(first.locator("#dice")).to_have_text(re.compile("^[1-6]$"))
         expect(second.locator("#dice")).to_have_text(first.locator("#dice").inner_text())
@@ -387,11 +352,10 @@ class TestOwnPrograms:
         program.wait_listening()
         pages.errors_are_expected = True  # the page looks for the next run
         page = pages.open(f"http://localhost:{PORT}/")
-        expect(page.locator("#bar-text")).to_have_text(
-            re.compile(r"\d+ of 50 · \d+\.\d a second · \d s left")
-        )
+        bar = page.locator("#bar-text")
+        expect(bar).to_have_text(re.compile(r"\d+ of 50 · \d+\.\d a second · \d s left"))
         expect(page.get_by_role("status")).to_have_text("The run has ended.")
-        expect(page.locator("#bar-text")).to_have_text(re.compile(r"50 of 50 · \d+\.\d a second · took \d s"))
+        expect(bar).to_have_text(re.compile(r"50 of 50 · \d+\.\d a second · took \d s"))
         expect(page.locator("#loss")).to_have_text("0.020")
         assert program.wait_ended() == 0
 
