@@ -25,11 +25,8 @@ def test_1_highest(look: Look) -> None:
         shown.append(highest.evaluate(both, load))
         return shown[-1]
 
-    look.wait(
-        "[load, highest], of which the highest stays when the load falls by 10",
-        see,
-        lambda s: s[0] <= s[1] - 10,
-    )
+    what = "[load, highest], of which the highest stays when the load falls by 10"
+    look.wait(what, see, lambda both: both[0] <= both[1] - 10)
     wrong = [pair for pair in shown if pair[0] > pair[1]]
     look.find("no moment at which the load is above the highest", wrong, [])
     look.find("a highest load that the load has had", shown[-1][1], lambda high: high <= 95)
@@ -64,12 +61,11 @@ def test_3_picture(look: Look) -> None:
     page = look.page()
     picture = page.get_by_role("img", name="The latest loads")
     look.find("one picture The latest loads", picture.count(), 1)
-    width = "(picture) => picture.naturalWidth"
-    look.wait(
-        "a picture that the browser can show, by its width",
-        lambda: picture.evaluate(width),
-        lambda width: width > 0,
-    )
+
+    def width() -> int:
+        return picture.evaluate("(picture) => picture.naturalWidth")
+
+    look.wait("a picture that the browser can show, by its width", width, bool)
     first = picture.get_attribute("src")
     look.wait("another picture after a moment", lambda: picture.get_attribute("src") != first, True)
-    look.wait("that the browser can show it, too", lambda: picture.evaluate(width), lambda width: width > 0)
+    look.wait("that the browser can show it, too", width, bool)

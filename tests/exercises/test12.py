@@ -97,9 +97,8 @@ def test_3_letters(look: Look) -> None:
             return message
 
         said = answer("B*")
-        look.find(
-            "the event that answers B*", said["event"] + f" {said['data']!r:.60}", re.compile("snapshot .*")
-        )
+        shown = f"{said['event']} {said['data']!r:.60}"
+        look.find("the event that answers B*", shown, re.compile("snapshot .*"))
         look.find("the symbols in it", list(said["data"]), wanted)
         sent = set(next_event(client, "quotes"))
         look.find("no quotes of others", sent - set(wanted), set())

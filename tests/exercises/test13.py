@@ -40,9 +40,8 @@ def test_1_acknowledge_all(look: Look) -> None:
         button.click()
         each = page.get_by_role("button", name=re.compile("Acknowledge oven"))
         look.wait("no button to acknowledge a single one, after Acknowledge all", each.count, 0)
-        look.find(
-            "both alerts, acknowledged", alerts(page), lambda texts: all("acknowledged" in t for t in texts)
-        )
+        not_yet = [text for text in alerts(page) if "acknowledged" not in text]
+        look.find("no alert that is not acknowledged", not_yet, [])
         with look.connect() as other:
             told = [alert["sensor_id"] for alert in next_event(other, "alerts") if "acknowledged" in alert]
             look.find("the alerts that are acknowledged on every page", told, ["oven-01", "oven-02"])
@@ -72,10 +71,7 @@ def test_2_silence(look: Look) -> None:
         def of_oven() -> list[str]:
             return [" ".join(text.split()) for text in alerts(page) if "oven-01" in text]
 
-        for what, end in [
-            ("'still silent'", "still silent"),
-            ("cleared when it is heard again", f"cleared {TIME}"),
-        ]:
+        for what, end in [("still silent", "still silent"), ("cleared when heard again", f"cleared {TIME}")]:
             pattern = re.compile(rf".*oven-01 raised {TIME}, {end}.*")
             look.wait(
                 f"its alert in the list, {what}",

@@ -61,12 +61,8 @@ def test_2_client(look: Look) -> None:
             def seen() -> str:
                 if program.process.poll() is not None:
                     return f"client.py has ended: {program.output}"
-                files = ", ".join(path.name for path in Path(folder).iterdir())
-                return (
-                    "a copy"
-                    if len(readings()) >= 30
-                    else f"{len(readings())} lines; files: {files or 'none'}"
-                )
+                files = ", ".join(path.name for path in Path(folder).iterdir()) or "none"
+                return "a copy" if len(readings()) >= 30 else f"{len(readings())} lines; files: {files}"
 
             look.wait(f"lines in {copy.name} while client.py runs", seen, "a copy", timeout=20)
         # Killed in the middle of a line.
@@ -76,9 +72,8 @@ def test_2_client(look: Look) -> None:
         while hear(control, "logged")["logged"] < before + 30:
             pass
         with running(client, folder):
-            look.wait(
-                "more lines when it runs again", lambda: len(readings()) > before + 20, True, timeout=20
-            )
+            what = "more than 20 more lines when it runs again"
+            look.wait(what, lambda: len(readings()) - before, lambda more: more > 20, timeout=20)
             look.ask(control, "STOP")
             while (counts := hear(control, "logged"))["logged"] < counts["acquired"]:
                 pass

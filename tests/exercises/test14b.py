@@ -4,8 +4,6 @@ import base64
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Page
-
 from tests.exercises import Look, exercise
 from tests.page import wait_for_drawing
 
@@ -55,9 +53,8 @@ def test_1_threshold(look: Look) -> None:
         # First y is above the threshold, then z.
         rows = [(seq % 3 - 6, 11 + seq % 2, 5 + seq % 4) for seq in range(50)]
         rows += [(seq % 3 - 6, 2 + seq % 4, 12 + seq % 2) for seq in range(50)]
-        lines = [
-            f"{seq},{1767225600 * 10**9 + seq * 10**8},{x},{y},{z}" for seq, (x, y, z) in enumerate(rows, 1)
-        ]
+        first = 1767225600 * 10**9
+        lines = [f"{seq},{first + seq * 10**8},{x},{y},{z}" for seq, (x, y, z) in enumerate(rows, 1)]
         log.write_text("\n".join(["seq,time_ns,x,y,z", *lines, ""]), encoding="utf-8")
         look.start("--replay", str(log), "--speed", "1000")
         page = look.page()
@@ -71,24 +68,15 @@ def test_1_threshold(look: Look) -> None:
         def is_at_ten(values: list[float]) -> bool:
             return bool(values) and all(abs(value - 10) < 0.3 for value in values)
 
+        def expect_red(name: str) -> None:
+            what = f"which fields are red in the legend where only {name} is above 10"
+            look.wait(what, lambda: page.evaluate(RED_FIELDS), name, timeout=1)
+
         look.wait("a red line across the plot at 10, and nowhere else", red_lines, is_at_ten)
-        look.wait(
-            "which fields are red in the legend where only z is above 10",
-            lambda: page.evaluate(RED_FIELDS),
-            "z",
-            timeout=1,
-        )
-        show_the_beginning(page)
-        look.wait(
-            "which fields are red in the legend where only y is above 10",
-            lambda: page.evaluate(RED_FIELDS),
-            "y",
-            timeout=1,
-        )
-
-
-def show_the_beginning(page: Page) -> None:
-    page.get_by_role("figure", name="Live plot").focus()
-    for key in ("+", "+", "Home"):
-        page.keyboard.press(key)
-        wait_for_drawing(page)
+        expect_red("z")
+        # The beginning
+        page.get_by_role("figure", name="Live plot").focus()
+        for key in ("+", "+", "Home"):
+            page.keyboard.press(key)
+            wait_for_drawing(page)
+        expect_red("y")

@@ -32,9 +32,7 @@ def test_1_zero(look: Look) -> None:
                 if "Logging to" not in server.output:
                     return "nothing"
                 if "Traceback" in server.output:
-                    return (
-                        f"a traceback that ends in {[line for line in server.lines if 'Error' in line][-1]}"
-                    )
+                    return f"a traceback: {[line for line in server.lines if 'Error' in line][-1]}"
                 values = server.log.read_text(encoding="utf-8").splitlines()[-1].split(",")[2:]
                 return " and ".join(f"{float(value):g}" if value else "nothing" for value in values)
 
