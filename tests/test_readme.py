@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from tests.copies import Copy
 from tests.page import wait_for_readings
 from tests.readme import HEADINGS, OF_STEP, README, SECTIONS, fences, part_of, plain, troubles
 from tests.steps import LISTED, STEPS, anchor
-from tests.support import PORT, ROOT, Server, wait_until
+from tests.support import PORT, ROOT, Server
 
 COMMANDS = [block.strip() for block in fences(README, "sh")]
 # The servers that are started, each with its folder; where a block has no `cd`, the reader is there already.
@@ -32,13 +31,14 @@ SERVERS = [
     if re.search(r"^python server.py", block, flags=re.M)
 ]
 DIFFS = [line for block in COMMANDS for line in block.splitlines() if line.startswith("git diff")]
-RUN_BY_A_TEST_BELOW = {"make dashboard", "python -m http.server", "python server.py --help"}
+RUN_BY_A_TEST_BELOW = {"make dashboard", "python server.py --help"}
 NOT_RUN = {
     "make test": "it is what runs this test",
     "make bench": "it takes minutes, installs the rivals, and measures nothing while tests run beside it",
     "make soak": "it takes a minute; test_soak.py runs the same for ten seconds",
     "make screenshots": "it takes minutes, and overwrites the pictures that are checked here",
     "make site": "test_site.py makes the same with the command that make runs",
+    "python -m http.server": "the promise of OtherPages runs it, at a port of its own",
     "make clean": "it removes the environment in which this test runs",
     "python3 -m venv .venv": "make test has just done so",
     ". .venv/bin/activate": "likewise",
@@ -129,22 +129,6 @@ def test_help(step: str) -> None:
         f"{step}/server.py --help and the table in the README's section 'Options' differ in "
         f"{sorted(offered ^ documented)}; mend one of the two"
     )
-
-
-def test_web_server_for_the_pages_of_test3_to_test8() -> None:
-    process = subprocess.Popen([sys.executable, "-m", "http.server"], cwd=ROOT, stderr=subprocess.DEVNULL)
-
-    def page() -> bytes:
-        try:
-            return urllib.request.urlopen("http://127.0.0.1:8000/test3/client.html").read()
-        except OSError:
-            return b""
-
-    try:
-        wait_until(lambda: b"Connect" in page(), "the page of test3")
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.mark.skipif(not (ROOT / ".venv" / "installed").exists(), reason="only where make has made .venv")

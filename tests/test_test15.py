@@ -298,25 +298,20 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
     def test_batch_keeps_the_distances_of_its_sender(self, udp: Udp) -> None:
         server, send = udp
         self.start(server, send, "v:0:0")
-        batches = []
-        for number in range(20):
-            time.sleep(0.06)  # the sender takes ten samples meanwhile
-            points = ";".join(f"{1000 * number + 5 * point}:{10 * number + point}" for point in range(10))
-            # One of ten is no number; the others are readings all the same.
-            batches.append((time.time(), f"v:{points.replace(f':{10 * number + 3};', ':nan;')}"))
-            send(batches[-1][1])
-            wait_until(lambda number=number: f",{10 * number + 9}.0\n" in self.logged(server), "a batch")
+        time.sleep(0.06)  # the sender takes ten samples meanwhile
+        sent = time.time()
+        # One of ten is no number; the others are readings all the same.
+        values = ["nan" if number == 3 else number for number in range(11)]
+        send("v:" + ";".join(f"{1000 + 5 * number}:{values[number]}" for number in range(1, 11)))
+        wait_until(lambda: ",10.0\n" in self.logged(server), "a batch")
         server.stop()
         rows = [row for row in read_log(server.log) if row["v"] >= 1]
-        assert [row["v"] for row in rows] == [value for value in range(1, 200) if value % 10 != 3]
-        for sent, batch in batches:
-            first = 10 * [text for _, text in batches].index(batch)
-            times = [row["time_ns"] / 1e9 for row in rows if first < row["v"] < first + 10]
-            # The newest is as old as the datagram is, and the others are as much older as the sender says.
-            assert sent <= times[-1] < sent + 2
-            ages = [times[-1] - moment for moment in times]
-            own = [(first + 9 - row["v"]) * 0.005 for row in rows if first < row["v"] < first + 10]
-            assert ages == pytest.approx(own, abs=0.001)
+        assert [row["v"] for row in rows] == [1, 2, 4, 5, 6, 7, 8, 9, 10]
+        # The newest is as old as the datagram is, and the others are as much older as the sender says.
+        times = [row["time_ns"] / 1e9 for row in rows]
+        assert sent <= times[-1] < sent + 2
+        ages = [times[-1] - moment for moment in times]
+        assert ages == pytest.approx([(10 - row["v"]) * 0.005 for row in rows], abs=0.001)
 
     def logged(self, server: Server) -> str:
         return server.log.read_text(encoding="utf-8") if "Logging to" in server.output else ""
@@ -384,10 +379,6 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
         for _ in range(100):
             send("x:1,y:2")
         expect(sensor).to_have_attribute("data-state", "ok")
-        # One in twenty is not worth an alarm.
-        for number in range(21, 41):
-            send("oops", *["x:1,y:2"] * 19)
-            expect(sensor).to_contain_text(f"Garbled: {number}")
         assert server.output.count("more than a tenth") == 1
 
     def test_many_fields_in_a_line(self, start_server: Starter) -> None:
