@@ -4,8 +4,9 @@ import itertools
 import json
 import math
 import random
+import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -75,13 +76,16 @@ class Told:
         self.have = self.gone = self.in_ring = self.since_extremes = 0
         self.oldest, self.newest, self.width = math.inf, -math.inf, 1
         self.detail: dict[str, Any] | None = None
+        self.last_view: tuple[int, int, int] | None = None
 
     def _rows(self, count: int) -> list[Row]:
         """Readings with bursts in one microsecond, gaps, missing values, and holes in their numbers."""
         chance = self.chance
         usual = 1e9 / (self.rate or 100)
-        seldom = [chance.choice([0, 0, 0.1, 0.8]) for _ in range(self.fields)]
-        rows, seq, time_ns = [], chance.choice([0, 0, 7]), START_NS
+        seldom = [chance.choice([0, 0, 0.1, 0.95]) for _ in range(self.fields)]
+        rows, seq, time_ns = [], chance.choice([0, 0, 7]), chance.choice([START_NS, START_NS, 0])
+        # Coarse times are often just where a bin begins.
+        grain = chance.choice([1, 1, 64_000])
         for _ in range(count):
             seq += 1 if chance.random() > 0.01 else chance.randint(2, 50)
             steps = [usual, usual * chance.uniform(0.5, 1.5), usual * chance.uniform(2, 4), 0]
@@ -94,7 +98,7 @@ class Told:
             gaps = [
                 None if chance.random() < rare else value for rare, value in zip(seldom, values, strict=True)
             ]
-            rows.append((seq, time_ns, gaps))
+            rows.append((seq, time_ns // grain * grain, gaps))
         return rows
 
     def call(self, *calls: list[Any]) -> list[Any]:
@@ -113,7 +117,11 @@ class Told:
             else:
                 calls.append(["addLines", lines_of([row])])
             self.have = row[0]
-        assert set(self.call(*calls)) <= {None}
+        wrong = [["addLines", lines_of([(seq, *rows[-1][1:])])] for seq in (self.have, self.have + 2)]
+        *right, again, beyond = self.call(*calls, *wrong)
+        assert set(right) == {None}
+        assert again == f"reading {self.have + 1} is missing: {self.have} came instead"
+        assert beyond == f"reading {self.have + 1} is missing: {self.have + 2} came instead"
         self._add(rows)
         self.since_extremes += len(rows)
         self.newest = self.times[-1]
@@ -181,17 +189,27 @@ class Told:
             list(entry) for entry in zip(held["bins"], held["counts"], *held["extremes"], strict=True)
         ] == bins
 
-    def view(self) -> tuple[float, float, int]:
-        """Choose what to look at: any part of the run, or a little before or after it, on so many pixels."""
+    def view(self) -> tuple[int, int, int]:
+        """Choose what to look at, on so many pixels: any part of the run, or one beside that of before."""
         chance = self.chance
-        pixels = chance.choice([1, 7, 20, 60])
         start, stop = sorted(chance.choices(self.times, k=2))
-        if chance.random() < 0.5:
-            length = self.times[-1] - self.times[0] + 10
-            span = length * 10 ** chance.uniform(-5, 0.3)
-            start = round(2 * (chance.choice(self.times) + chance.uniform(-0.1, 0.1) * length - span / 2)) / 2
-            stop = start + round(2 * span) / 2
-        return start, max(stop, start + 1), pixels
+        pixels = chance.choice([1, 7, 20, 60])
+        how = chance.random()
+        if how < 0.3 and self.last_view:
+            start, stop, pixels = self.last_view
+            by = int((stop - start) * chance.uniform(-0.6, 0.6))
+            start, stop = start + by, stop + by
+        elif how < 0.4 and math.isfinite(self.ring_start()):
+            start = int(self.ring_start())
+        elif how < 0.8:
+            # Around a reading, or beyond the ends of the run; some as long as so many bins are.
+            span = int((self.times[-1] - self.times[0] + 10) * 10 ** chance.uniform(-5, 0.3))
+            if how < 0.5:
+                span = pixels * 2 ** (span // pixels).bit_length()
+            start = max(0, chance.choice(self.times) - chance.randint(0, span))
+            stop = start + span
+        self.last_view = start, max(stop, start + 1), pixels
+        return self.last_view
 
     def check_view(self) -> None:
         """Show a view, ask for what it lacks, as often as the page wants to, and look at the picture."""
@@ -199,14 +217,14 @@ class Told:
         asked: list[dict[str, Any]] = []
         while True:
             picture, wanted, latest = self.call(["columns", *view], ["wants", *view], ["latest", *view[:2]])
-            self.check_picture(*view, picture)
+            self.check_picture(*view, **picture)
             self.check_latest(*view[:2], latest)
+            self.check_wanted(*view, wanted)
             if wanted == "null":
                 break
-            self.check_wanted(*view, wanted)
             assert wanted not in asked
             asked.append(wanted)
-            assert len(asked) <= 3
+            assert len(asked) <= 2
             self.detail = self.answer(**wanted)
             assert self.call(["addDetail", self.detail]) == [None]
 
@@ -217,141 +235,148 @@ class Told:
         if len(rows) <= 4 * columns:
             return wanted | {"width": 0, "lines": lines_of(rows)}
         shift = max(0, math.ceil(math.log2(max(1, (stop - start) / columns))))
-        return wanted | {"width": 2**shift, "bins": bins_of(rows, start, stop + 1, shift)}
+        return wanted | {"width": 2**shift, "bins": bins_of(self.rows, start, stop + 1, shift)}
 
     def ring_start(self, most: float = math.inf) -> float:
         """The time from which on each reading is in the ring, or in the newest part of it."""
         count = min(self.in_ring, most)
         if count == len(self.rows):
             return -math.inf
-        return self.times[len(self.rows) - count] if count else math.inf
+        return self.times[-count] + 1 if count else math.inf
 
     def covered(self, start: float, stop: float) -> bool:
         return self.detail is not None and self.detail["from"] <= start and self.detail["to"] >= stop
 
-    def check_picture(self, start: float, stop: float, pixels: int, picture: dict[str, Any]) -> None:
-        width, data = picture["width"], picture["data"]
-        first, last = bisect_left(self.times, start), bisect_right(self.times, stop)
-        narrow = 2 ** max(0, math.ceil(math.log2((stop - start) / pixels)))
+    def is_alone(self, length: float) -> bool:
+        """Whether the answer is of one view alone, because there are too many readings around it."""
+        return self.detail["width"] == 0 and self.detail["to"] - self.detail["from"] < length
+
+    def within(self, start: float, stop: float) -> range:
+        """Return the places of the readings from one time to another."""
+        return range(bisect_left(self.times, start), bisect_right(self.times, stop))
+
+    def values(self, field: int, places: Iterable[int]) -> list[float]:
+        """Return the values that a field has in these readings."""
+        return [y for i in places if (y := self.rows[i][2][field]) is not None]
+
+    def check_picture(self, start: int, stop: int, pixels: int, data: list[list[Any]], width: int) -> None:
+        narrow = width_for(start, stop, pixels)
         begin = self.ring_start()
         covered = self.covered(max(start, self.oldest), min(stop, begin))
+        inside = self.within(start, stop)
         if start >= begin or (covered and self.detail["width"] == 0):
-            assert width == 0 or last - first >= 4 * pixels
-            assert width in (0, narrow)
+            # One more on either side is drawn, as far as each is known there.
+            known = self.within(begin if start >= begin else self.detail["from"], math.inf)
+            if stop < begin:
+                known = self.within(self.detail["from"], min(self.detail["to"], begin - 1))
+            drawn = range(max(known.start, inside.start - 1), min(known.stop, inside.stop + 1))
+            assert width == (0 if len(drawn) <= 4 * pixels + 2 else narrow)
         else:
-            source = min(self.width, self.detail["width"]) if covered else self.width
-            assert width in (narrow, max(narrow, source))
-        points = (
-            self.rows_drawn(first, last, data)
-            if width == 0
-            else self.bins_drawn(start, stop, narrow, picture)
-        )
-        assert len(points) <= max(4 * pixels + 2, 2 * pixels + 8)
+            assert width == max(narrow, min(self.width, self.detail["width"]) if covered else self.width)
+        if width == 0:
+            points = [(self.times[i], self.times[i], self.rows[i][2]) for i in drawn]
+            expected = [(time / 1e6, *values) for time, _, values in points]
+        else:
+            points = self.bins_drawn(start, stop, narrow, width, data)
+        if width == 0:
+            gaps = sum(self.times[i] - self.times[i - 1] >= self.gap for i in drawn[1:])
+            assert len(data[0]) == len(points) + gaps
+            shown = [(x, *map(number, values)) for x, *values in zip(*data, strict=True)]
+            assert [point for point in shown if any_of(point)] == [p for p in expected if any_of(p)]
         # Where a line is broken.
         for field in range(self.fields):
-            known = [(one, end) for one, end, values in points if values[field] is not None]
-            steps = [start - end for (_, end), (start, _) in itertools.pairwise(known)]
+            ends = [(one, end) for one, end, values in points if values[field] is not None]
+            steps = [one - end for (_, end), (one, _) in itertools.pairwise(ends)]
             limit = self.gap
-            if self.rate is None or len(known) < len(points):
+            if self.rate is None or len(ends) < len(points):
                 usual = sorted(step for step in steps if step >= 0) or [0]
                 limit = max(limit, 3 * usual[len(usual) // 2])
-            breaks, is_broken = [], False
-            for value in data[field + 1]:
-                if value is not None and value != "null":
-                    breaks.append(is_broken)
-                is_broken = value == "null" or (is_broken and value is None)
-            assert breaks == [False, *(step >= limit for step in steps)][: len(known)]
-            assert not is_broken
+            signs = "".join("|" if y == "null" else "" if y is None else "." for y in data[field + 1])
+            wanted = "".join("|." if step >= limit else "." for step in [0, *steps][: len(ends)])
+            assert re.sub(r"\|+", "|", signs) == wanted
 
-    def rows_drawn(self, first: int, last: int, data: list[list[Any]]) -> list[Any]:
-        """Find out which readings are drawn: those in view, and few around it, to which the lines lead."""
-        shown = [(x, [*map(number, values)]) for x, *values in zip(*data, strict=True)]
-        for one, end in itertools.product((first, max(0, first - 1)), (last, last + 1, last + 2)):
-            rows = [(time_ns // 1000, values) for _, time_ns, values in self.rows[one:end]]
-            gaps = sum(after - before >= self.gap for (before, _), (after, _) in itertools.pairwise(rows))
-            points = [(time_us / 1e6, values) for time_us, values in rows]
-            if len(shown) == len(points) + gaps and [p for p in points if any_of(p)] == [
-                p for p in shown if any_of(p)
-            ]:
-                return [(time_us, time_us, values) for time_us, values in rows]
-        raise AssertionError(f"not readings {first} to {last}: {shown}")
-
-    def bins_drawn(self, start: float, stop: float, narrow: int, picture: dict[str, Any]) -> list[Any]:
-        """Find out which bins are drawn: with the extremes of all in them that is in view."""
-        xs, *columns = picture["data"]
-        width = picture["width"]
+    def bins_drawn(
+        self, start: int, stop: int, narrow: int, width: int, data: list[list[Any]]
+    ) -> list[tuple[int, int, list[float | None]]]:
+        """Find out which bins are drawn: no reading in view is in none, and their extremes are true."""
         # A point that makes room for a gap is where the one before is.
-        points = [
-            (x, [*map(number, values)])
-            for before, x, *values in zip([0, *xs], xs, *columns, strict=False)
-            if x > before
-        ]
-        found, seen, end = [], 0, 0
-        ends = (
-            math.ceil(max(self.ring_start(), 0) / width) * width if self.ring_start() < math.inf else math.inf
-        )
-        for place, ((x, lows), (middle, highs)) in enumerate(zip(points[::2], points[1::2], strict=True)):
+        shown = [(x, [*map(number, ys)]) for w, x, *ys in zip([-1, *data[0]], *data) if x > w]  # noqa: B905
+        begin = self.ring_start()
+        split = math.ceil(begin / width) * width if math.isfinite(begin) else begin
+        points, end, seen = [], 0, 0
+        for (x, lows), (middle, highs) in zip(shown[::2], shown[1::2], strict=True):
             one = round(x * 1e6)
-            size = narrow if start >= self.ring_start() or one >= ends else width
-            assert place > 0 or size == width
+            size = narrow if start >= begin or one >= split else width
             assert abs(2e6 * (middle - x) - size) < 0.9
             assert one % size == 0
             assert one >= end
             end = one + size
-            first, last = bisect_left(self.times, one), bisect_left(self.times, end)
-            inside = range(
-                max(first, bisect_left(self.times, start)), min(last, bisect_right(self.times, stop))
-            )
+            inside, whole = self.within(max(one, start), min(end - 1, stop)), self.within(one, end - 1)
             seen += len(inside)
             for field, (low, high) in enumerate(zip(lows, highs, strict=True)):
-                values = [self.rows[i][2][field] for i in range(first, last)]
-                known = [value for value in values if value is not None]
-                if one >= start and end - 1 <= stop:
-                    assert (low, high) == ((min(known), max(known)) if known else (None, None))
-                # At the edges of a view, what is outside of it can be there or not.
-                assert {low, high} <= {None, *known}
-                for i in inside:
-                    assert self.rows[i][2][field] is None or low <= self.rows[i][2][field] <= high
-            found += [(one, end, lows), (one, end, highs)]
-        assert seen == bisect_right(self.times, stop) - bisect_left(self.times, start)
-        return found
+                near, known = self.values(field, inside), self.values(field, whole)
+                if one < start or end - 1 > stop:
+                    # At the edges of a view, what is outside of it can be there or not.
+                    assert {low, high} <= {None, *known}
+                    assert not near or low <= min(near) <= max(near) <= high
+                else:
+                    assert (low, high) == (min(known, default=None), max(known, default=None))
+            points += [(one, end, lows), (one, end, highs)]
+        assert seen == len(self.within(start, stop))
+        # The line goes on to one bin more on either side.
+        assert [end <= start for _, end, _ in points[::2]].count(True) <= 1
+        assert [one > stop for one, _, _ in points[::2]].count(True) <= 1
+        return points
 
-    def check_latest(self, start: float, stop: float, latest: dict[str, Any]) -> None:
+    def check_latest(self, start: int, stop: int, latest: dict[str, Any]) -> None:
         """The newest values in view, as far as each reading is known."""
-        rows = self.rows[len(self.rows) - self.in_ring :]
-        if (not rows or rows[0][1] // 1000 > stop) and self.detail and self.detail["width"] == 0:
-            first, last = (
-                bisect_left(self.times, self.detail["from"]),
-                bisect_right(self.times, self.detail["to"]),
-            )
-            rows = self.rows[first:last]
-        before = [row for row in rows if row[1] // 1000 < stop + 1]
-        if not before:
+        rows = range(len(self.rows) - self.in_ring, len(self.rows))
+        if self.detail and self.detail["width"] == 0 and (not rows or self.times[rows[0]] > stop):
+            rows = self.within(self.detail["from"], self.detail["to"])
+        rows = [i for i in rows if self.times[i] <= stop]
+        if not rows:
             assert latest == {"time": min(stop, self.newest), "values": "null"}
             return
-        values = [
-            next(
-                (v for _, t, vs in reversed(before) if t // 1000 >= start and (v := vs[field]) is not None),
-                "null",
-            )
-            for field in range(self.fields)
-        ]
-        assert latest == {"time": before[-1][1] // 1000, "values": values}
+        inside = [i for i in rows if self.times[i] >= start]
+        values = [(self.values(field, inside) or ["null"])[-1] for field in range(self.fields)]
+        assert latest == {"time": self.times[rows[-1]], "values": values}
 
-    def check_wanted(self, start: float, stop: float, pixels: int, wanted: dict[str, int]) -> None:
-        width = 2 ** max(0, math.ceil(math.log2((stop - start) / pixels)))
-        half = (stop - start) / 2
-        assert start < self.ring_start(self.ring_size)
-        assert stop >= self.oldest
-        assert wanted["columns"] == 2 * pixels
-        assert wanted["from"] % width == 0
-        assert (wanted["to"] + 1) % width == 0 or wanted["to"] == self.newest
-        assert max(start - half, self.oldest) - width < wanted["from"] <= max(start, self.oldest)
-        assert min(stop, self.newest) <= wanted["to"] <= min(stop + half + width, self.newest)
+    def check_wanted(self, start: int, stop: int, pixels: int, wanted: Any) -> None:
+        """What is kept is enough, or what is not is asked for: whole bins, and half a view around them."""
+        width = width_for(start, stop, pixels)
+        margin = (stop - start) / 2
+        sure = min(self.ring_start(self.ring_size), self.newest)
+
+        def has_enough(bins: int, until: float = math.inf) -> bool:
+            """Whether bins of this width are shown for too many readings to show each."""
+            counted = self.within(start // bins * bins, min((stop // bins + 1) * bins - 1, until))
+            return len(counted) > 4 * pixels
+
+        enough = self.width <= width and has_enough(self.width)
+        covered = self.covered(max(start, self.oldest), min(stop, sure))
+        if start >= sure or stop < self.oldest or (covered and self.is_alone(3 * margin)):
+            enough = True
+        elif self.covered(max(start - margin / 2, self.oldest), min(stop + margin / 2, sure)):
+            bins = self.detail["width"]
+            many = bins == 0 or has_enough(bins, self.detail["to"])
+            enough = bins <= 2 * width and many
+            if not many:
+                margin, width = 0, 1
+        if enough:
+            assert wanted == "null"
+            return
+        one = math.floor(max(start - margin, self.oldest) / width) * width
+        end = math.ceil((stop + margin + 1) / width) * width - 1
+        assert wanted == {"from": one, "to": min(end, self.newest), "columns": 2 * pixels}
 
 
-def any_of(point: tuple[float, list[float | None]]) -> bool:
-    return any(value is not None for value in point[1])
+def width_for(start: int, stop: int, pixels: int) -> int:
+    """The smallest power of two of which so many cover a view."""
+    return next(2**shift for shift in range(62) if 2**shift * pixels >= stop - start)
+
+
+def any_of(point: tuple[float | None, ...]) -> bool:
+    return any(value is not None for value in point[1:])
 
 
 @pytest.mark.parametrize("seed", range(40))

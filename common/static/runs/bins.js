@@ -80,9 +80,8 @@ class Bins {
     while (next < to) {
       const first = next;
       const at = this.place(rows.times[first]);
-      const start = this.numbers[at] * this.width;
-      const end = start + this.width;
-      while (next < to && rows.times[next] >= start && rows.times[next] < end) next += 1;
+      const end = (this.numbers[at] + 1) * this.width;
+      while (next < to && rows.times[next] < end) next += 1;
       this.counts[at] += next - first;
       rows.values.forEach((column, field) => {
         let low = this.lows[field][at];

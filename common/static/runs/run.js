@@ -57,7 +57,6 @@ class Run {
     this.account(first, last);
     this.received += count;
     this.gone += gone;
-    if (bins.length === 0) return;
     while (this.overview.width < width) this.overview.widen();
     this.overview.addBins(extremes, 0, extremes.length);
     this.oldest = Math.min(this.oldest, bins[0][0] * width);
@@ -84,31 +83,32 @@ class Run {
     this.detail = { from, to, rows, bins: rows ? null : parseBins(bins, width, fields) };
   }
 
-  // The time from which on the ring has every reading. (If it has all there are, that is for ever.)
+  // The time from which on the ring has every reading: after its first, because in that microsecond there can have been
+  // others. (If it has all there are, that is for ever.)
   ringStart(rows = Infinity) {
     const { ring, received } = this;
     if (ring.length === received && ring.length <= rows) return -Infinity;
-    return ring.length === 0 ? Infinity : ring.times[Math.max(0, ring.length - rows)];
+    return ring.length === 0 ? Infinity : ring.times[Math.max(0, ring.length - rows)] + 1;
   }
 
   // What to ask the server for, so that this view can be shown as finely as the screen has pixels:
   // { from, to, columns }, or null if nothing has to be asked.
   wants(from, to, pixels) {
     const half = (to - from) / 2;
-    const width = binWidth(from, to, pixels);
+    let width = binWidth(from, to, pixels);
     const sure = Math.min(this.ringStart(this.ringSize), this.newest);
     if (from >= sure || to < this.oldest) return null;
     // Half a view more on either side, and asked for again when half of that is used up: so panning is smooth.
     const near = { from: Math.max(from - half / 2, this.oldest), to: Math.min(to + half / 2, sure) };
     const few = (bins) => countIn(bins, from, to) <= 4 * pixels;
-    // Around a view with few readings there can be too many to be sent. Then it is asked for by itself.
+    // Around a view with few readings there can be too many to be sent. Then it is asked for by itself, as it is.
     const isAlone = this.detail?.rows && this.detail.to - this.detail.from < 3 * half;
     if (isAlone && this.covers(Math.max(from, this.oldest), Math.min(to, sure))) return null;
     let margin = half;
     if (this.covers(near.from, near.to)) {
       const { rows, bins } = this.detail;
       if (rows || (bins.width <= 2 * width && !few(bins))) return null;
-      if (few(bins)) margin = 0;
+      if (few(bins)) [margin, width] = [0, 1];
     } else if (this.overview.width <= width && !few(this.overview)) {
       return null;
     }
@@ -129,8 +129,8 @@ class Run {
     const fields = this.fields.length;
     const picture = new Picture(fields, this.gap, this.rate !== null);
     const begin = this.ringStart();
-    const first = Math.max(0, ring.find(from) - 1);
-    const last = to < begin ? 0 : Math.min(ring.length, ring.find(to + 1) + 1);
+    const first = Math.max(ring.find(begin), ring.find(from) - 1);
+    const last = to < begin ? first : Math.min(ring.length, ring.find(to + 1) + 1);
 
     // The part older than the ring, as the server's answer has it, if there is one.
     const isOlder = from < begin;
@@ -150,7 +150,7 @@ class Run {
     const older = new Bins(fields, olderWidth, pixels + 4);
     if (detail?.rows) older.addRows(rows, firstRow, lastRow);
     else if (isOlder) {
-      const after = Math.min(source.length, source.find(to + source.width) + 1, source.find(begin + source.width));
+      const after = Math.min(source.find(to + source.width) + 1, source.find(begin + source.width));
       older.addBins(source, Math.max(0, source.find(from) - 1), after);
     }
     // The bin in which the ring begins is filled up from the ring: what is in both does extremes no harm.
@@ -160,7 +160,7 @@ class Run {
     newer.addRows(ring, split, last);
     picture.addBins(older);
     picture.addBins(newer);
-    return { data: picture.finish(), width: older.length > 0 ? older.width : width };
+    return { data: picture.finish(), width: olderWidth };
   }
 
   // The newest reading of a view, { time, values }: of each field the newest value, as far as readings are known
