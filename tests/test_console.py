@@ -103,7 +103,10 @@ def program(*arguments: str, **how: Any) -> subprocess.Popen:
 def output_of(code: str) -> tuple[str, str, int]:
     """Run a program to its end."""
     with program("-c", code, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
-        return *running.communicate(timeout=20), running.returncode
+        try:
+            return *running.communicate(timeout=20), running.returncode
+        finally:
+            running.kill()
 
 
 @contextlib.contextmanager
