@@ -112,17 +112,6 @@ DRAWN = """async ([from, to]) => {
   return JSON.stringify({ ...view, points: points.filter(isReading) });
 }"""
 
-# Shows the whole run, and gives the smallest and largest value that is drawn of each field.
-DRAWN_EXTREMES = """async () => {
-  plot.follow(Infinity);
-  for (let frames = 0; frames < 2; frames += 1) await new Promise(requestAnimationFrame);
-  const numbers = (values) => values.filter((value) => typeof value === "number");
-  return plots.at(-1).data.slice(1).flatMap((values) => [
-    numbers(values).reduce((a, b) => Math.min(a, b)),
-    numbers(values).reduce((a, b) => Math.max(a, b)),
-  ]);
-}"""
-
 
 class Difference(Exception):
     """The proof has failed; the text says where."""
@@ -654,8 +643,6 @@ class Soak:
             if len(expected) < count:
                 raise Difference(f"{tab.name} shows {len(expected)} readings instead of {count} from {part}")
             compare(f"{tab.name}, drawn", drawn["points"], expected, first + 1)
-        extremes = [pick(column) for column in log.values for pick in (min, max)]
-        compare(f"{tab.name}, extremes drawn", tab.page.evaluate(DRAWN_EXTREMES), extremes)
 
     def close(self) -> None:
         """End everything; to be called in any case."""

@@ -562,7 +562,7 @@ class TestRowsOfOthers:
             assert (chunks[0], chunks[1]) == ([1, 2, 3, 5, 6, 7], 1)
             for text in (view["lines"], chunks[2].decode(), exported(recording).decode().partition("\n")[2]):
                 assert in_python(text) == ROWS
-                assert in_page(page, text, 2) == ROWS
+                assert in_page(page, text) == ROWS
             for first, last in [(0, 1), (1, 4), (2, 5), (5, 5)]:
                 part = exported(recording, ROWS[first][1], ROWS[last][1]).decode().partition("\n")[2]
                 assert in_python(part) == ROWS[first : last + 1]
@@ -634,7 +634,7 @@ class TestRowsOfOthers:
             read_all(recording, 0)[2].decode(),
             exported(recording).decode().partition("\n")[2],
         ):
-            for rows in (in_python(text), in_page(page, text, 2)):
+            for rows in (in_python(text), in_page(page, text)):
                 told = {cell: values[0] for cell, (_, _, values) in zip(CELLS, rows, strict=True)}
                 assert told == CELLS
         for place, (cell, value) in enumerate(CELLS.items(), 1):
@@ -649,7 +649,7 @@ class TestRowsOfOthers:
             path.write_bytes(f"seq,time_ns,x\n1,{START_NS},{cell}\n2,{START_NS + 1000},4\n".encode())
             recording = Recording(path)
             for text in (recording.view(0, 10**18, 9)["lines"], read_all(recording, 0)[2].decode()):
-                assert in_page(page, text, 1)[0][2] == [value], cell
+                assert in_page(page, text)[0][2] == [value], cell
             assert (
                 exported(recording).decode().splitlines()[1].split(",")[2:] != [cell]
                 or value is not None
@@ -719,19 +719,10 @@ def in_python(text: str) -> list[tuple[int, int, list[float | None]]]:
     ]
 
 
-def in_page(page: Page, text: str, fields: int) -> list[tuple[int, int, list[float | None]]]:
-    """What the page makes of them: of each line by itself, and of all."""
-    ask = """([text, fields]) => {
-      const rows = parseRows(text, fields);
-      const lines = text.split("\\n").filter((line) => line !== "").map(parseLine);
-      return lines.map(({ seq, time, values }, i) => {
-        const isOther = (column, field) => !Object.is(column[i], values[field] ?? NaN);
-        if (rows.times[i] !== time || rows.values.some(isOther))
-          throw new Error(`two readers, two readings: ${text}`);
-        return [seq, time, values];
-      });
-    }"""
-    rows = page.evaluate(ask, [text, fields])
+def in_page(page: Page, text: str) -> list[tuple[int, int, list[float | None]]]:
+    """What the page makes of them."""
+    ask = "(lines) => lines.map(parseLine).map(({ seq, time, values }) => [seq, time, values])"
+    rows = page.evaluate(ask, text.splitlines())
     return [(seq, time_us, values) for seq, time_us, values in rows]
 
 

@@ -85,11 +85,17 @@ class Told:
         seldom = [chance.choice([0, 0, 0.1, 0.95]) for _ in range(self.fields)]
         rows, seq, time_ns = [], chance.choice([0, 0, 7]), chance.choice([START_NS, START_NS, 0])
         # Coarse times are often just where a bin begins.
-        grain = chance.choice([1, 1, 64_000])
+        grain = chance.choice([1, 1, 1000 << int(math.log2(usual / 1000))])
         for _ in range(count):
             seq += 1 if chance.random() > 0.01 else chance.randint(2, 50)
-            steps = [usual, usual * chance.uniform(0.5, 1.5), usual * chance.uniform(2, 4), 0]
-            time_ns += int(chance.choices(steps, [20, 20, 1, 4])[0])
+            steps = [
+                usual,
+                usual * chance.uniform(0.5, 1.5),
+                usual * chance.uniform(2, 4),
+                0,
+                self.gap * 1000,
+            ]
+            time_ns += int(chance.choices(steps, [40, 40, 2, 8, 1])[0])
             if chance.random() < 0.01:
                 time_ns += int(usual * chance.choice([3, 100, 1e4])) + chance.choice([0, 200_000_000])
             values = [chance.choice([chance.gauss(0, 9), chance.randint(-9, 9)]) for _ in seldom]
@@ -201,10 +207,14 @@ class Told:
             start, stop = start + by, stop + by
         elif how < 0.4 and math.isfinite(self.ring_start()):
             start = int(self.ring_start())
+        elif how < 0.5:
+            # About as many readings as there is room for.
+            place = bisect_left(self.times, start) + 4 * pixels + chance.randint(-2, 2)
+            stop = max(start, self.times[min(place, len(self.times) - 1)])
         elif how < 0.8:
             # Around a reading, or beyond the ends of the run; some as long as so many bins are.
             span = int((self.times[-1] - self.times[0] + 10) * 10 ** chance.uniform(-5, 0.3))
-            if how < 0.5:
+            if how < 0.55:
                 span = pixels * 2 ** (span // pixels).bit_length()
             start = max(0, chance.choice(self.times) - chance.randint(0, span))
             stop = start + span
@@ -275,14 +285,17 @@ class Told:
             assert width == max(narrow, min(self.width, self.detail["width"]) if covered else self.width)
         if width == 0:
             points = [(self.times[i], self.times[i], self.rows[i][2]) for i in drawn]
-            expected = [(time / 1e6, *values) for time, _, values in points]
-        else:
-            points = self.bins_drawn(start, stop, narrow, width, data)
-        if width == 0:
             gaps = sum(self.times[i] - self.times[i - 1] >= self.gap for i in drawn[1:])
             assert len(data[0]) == len(points) + gaps
             shown = [(x, *map(number, values)) for x, *values in zip(*data, strict=True)]
-            assert [point for point in shown if any_of(point)] == [p for p in expected if any_of(p)]
+            expected = [(time / 1e6, *values) for time, _, values in points]
+            assert [*filter(any_of, shown)] == [*filter(any_of, expected)]
+        else:
+            points = self.bins_drawn(start, stop, narrow, width, data)
+            if start < begin and not covered:
+                # The overview has what the lines come from, and go on to.
+                assert points[0][0] < start or self.times[0] >= start
+                assert points[-1][1] > stop + 1 or self.times[-1] <= stop
         # Where a line is broken.
         for field in range(self.fields):
             ends = [(one, end) for one, end, values in points if values[field] is not None]

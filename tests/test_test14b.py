@@ -1,6 +1,5 @@
 """test14b: the whole run at a glance, and earlier runs."""
 
-import itertools
 import json
 import re
 import time
@@ -241,59 +240,13 @@ class TestStep14b(Console, Commands, Programs, ServedFromTheLog):
         expect(resolution).to_have_text(
             re.compile(r"Extremes: the minimum and maximum of every 0\.\d+ s \(\d+ readings\)\.")
         )
-        rows = rows_of(server.log)
-        # In each bin the least and the greatest, and bins begin at multiples of their width.
-        width = page.evaluate("() => run.columns(...Object.values(plot.view()), plot.plotted ?? 560).width")
-        times, xs = page.evaluate("() => window.plots.at(-1).data.slice(0, 2)")
-        bins: dict[int, list[float]] = {}
-        for at, x in zip(times, xs, strict=True):
-            if x is not None:
-                bins.setdefault(int(at * 1e6 + 0.5) // width, []).append(x)
-        expected: dict[int, list[float]] = {}
-        for at, x, *_ in rows:
-            expected.setdefault(at // width, []).append(x)
-        assert bins == {number: [min(values), max(values)] for number, values in expected.items()}
         # Closer by, every reading is there again.
         zoom_in_until(page, lambda: resolution.inner_text() == "Every reading is shown.")
+        rows = rows_of(server.log)
         view = page.evaluate(VIEW)
         inside = [row for row in rows if view["from"] <= row[0] <= view["to"]]
         drawn = page.evaluate(DRAWN)
         assert [row for row in drawn if view["from"] <= row[0] <= view["to"]] == inside
-
-    def test_long_run_comes_as_extremes_and_every_reading_on_zooming_in(
-        self, start_server: Starter, step: Step, pages: Pages
-    ) -> None:
-        # More than the server sends reading by reading, and than the page keeps.
-        log = record(start_server, step, 1, "--rate", "10000")
-        header, row = log.read_text().splitlines()[:2]
-        start = int(row.split(",")[1])
-        many = 300_000
-        # Ten thousand readings a second, but for ten seconds in the middle, in which there are a hundred.
-        steps = [10_000_000 if 100_000 <= i < 101_000 else 100_000 for i in range(many)]
-        times = list(itertools.accumulate(steps, initial=start))
-        with log.open("w") as file:
-            file.write(header + "\n")
-            file.writelines(f"{i + 1},{times[i]},{i % 1000},{i % 77},{-i}\n" for i in range(many))
-        log.with_suffix(".index").unlink()
-        start_server()
-        page = pages.connect()
-        page.get_by_label("Run").select_option(log.stem)
-        # Before it is sent, the server reads the whole of it once.
-        expect(page.locator("#count")).to_have_text(f"{many} readings", timeout=60_000)
-        assert page.evaluate("() => run.ring.length") < 20_000
-        expect(page.locator("#resolution")).to_contain_text("Extremes: ")
-        # The begin of the run, and then the few readings in its middle, with many more on either side. Of
-        # both the page has only extremes, until it asks.
-        for first, last in [(0, 1000), (100_000, 101_000)]:
-            view = [times[first] // 1000, times[last] // 1000]
-            page.evaluate("([from, to]) => plot.go(from, to)", view)
-            inside = [[times[i] // 1000, i % 1000, i % 77, -i] for i in range(first, last + 1)]
-
-            def drawn(view: list[int] = view) -> list[list[float]]:
-                return [row for row in page.evaluate(DRAWN) if view[0] <= row[0] <= view[1]]
-
-            wait_until(lambda inside=inside, drawn=drawn: drawn() == inside, "every reading is drawn")
-            expect(page.locator("#resolution")).to_have_text("Every reading is shown.")
 
     # Export, earlier runs, replay.
 
@@ -339,6 +292,9 @@ class TestStep14b(Console, Commands, Programs, ServedFromTheLog):
         rows = rows_of(earlier)
         expect(page.locator("#count")).to_have_text(f"{len(rows)} readings")
         assert page.evaluate(ROWS) == rows
+        # The whole run is in view.
+        view = page.evaluate(VIEW)
+        assert view["from"] <= rows[0][0] < rows[-1][0] == view["to"]
         expect(page.get_by_role("list", name="Legend").get_by_role("listitem")).to_have_text(
             [re.compile(f"^{f}") for f in "xyz"]
         )

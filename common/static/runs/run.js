@@ -195,7 +195,7 @@ class Picture {
     const before = this.ends.at(-1);
     // A point without values makes room for a gap.
     if (start - before >= this.gap) this.push(this.xs.at(-1), before, before, null, 0);
-    this.push(Math.max(time / 1e6, this.xs.at(-1) ?? 0), start, end, columns, place);
+    this.push(time / 1e6, start, end, columns, place);
     this.points += 1;
   }
 
@@ -227,7 +227,7 @@ class Picture {
   finish() {
     for (const column of this.ys) {
       const steps = []; // times from each value to the next
-      const holes = []; // places without a value, between two with one
+      const holes = []; // places, if any, between a value and the next
       let before = -1;
       let values = 0;
       for (let place = 0; place < column.length; place += 1) {
@@ -236,7 +236,7 @@ class Picture {
         if (before >= 0) {
           const step = this.starts[place] - this.ends[before];
           if (step >= 0) steps.push(step); // from one point of a bin to the other is none
-          if (place - before > 1) holes.push({ from: before + 1, to: place, step });
+          holes.push({ from: before + 1, to: place, step });
         }
         before = place;
       }
@@ -248,7 +248,7 @@ class Picture {
   }
 }
 
-const median = (numbers) => Float64Array.from(numbers).sort()[numbers.length >> 1] ?? 0;
+const median = (numbers) => Float64Array.from(numbers).sort()[numbers.length >> 1];
 
 // The smallest bins, a power of two wide, of which no more than `most` cover a view.
 function binWidth(from, to, most) {
