@@ -225,14 +225,9 @@ class ServedFromTheLog:
         assert [event["what"] for event in events] == ["start", "stop", "end"]
         rows = read_log(log)
         first, second, _ = events
-        times = [
-            info["start_ns"],
-            first["time_ns"],
-            rows[0]["time_ns"],
-            rows[-1]["time_ns"],
-            second["time_ns"],
-        ]
-        assert times == sorted(times)
+        # A sensor with a thread of its own may have been read just before the start.
+        for within in (first["time_ns"], rows[0]["time_ns"], rows[-1]["time_ns"]):
+            assert info["start_ns"] <= within <= second["time_ns"]
         assert (first["seq"], second["seq"]) == (1, len(rows) + 1)
 
     def test_killed_server_is_mended_at_the_next_start(

@@ -428,7 +428,7 @@ class TestLivePage:
         live_page.close()
         output = printed(capsys)
         assert "failed" not in output
-        assert f"The element with the id 'text' takes [31m{'x' * 188}\n" in output
+        assert rf"The element with the id 'text' takes \x1b[31m\n{'x' * 188}" in output
 
     def test_unknown_id_is_told_once(
         self, live_page: LivePage, pages: Pages, capsys: pytest.CaptureFixture[str]

@@ -30,7 +30,7 @@ from common.http import HttpConnection, attachment, download
 from common.runs.files import row_at
 from common.runs.index import Index
 from common.runs.recorder import Recorder
-from common.runs.recording import CHUNK_SIZE, MAX_FIELDS, Chunk, Recording, Run, recordings
+from common.runs.recording import CHUNK_SIZE, MAX_FIELDS, Chunk, LogReader, Recording, Run, recordings
 from common.runs.replay import Replay
 from common.runs.rows import MAX_ROW, plain
 from common.runs.serving import Runs
@@ -724,6 +724,10 @@ def in_page(page: Page, text: str) -> list[tuple[int, int, list[float | None]]]:
     ask = "(lines) => lines.map(parseLine).map(({ seq, time, values }) => [seq, time, values])"
     rows = page.evaluate(ask, text.splitlines())
     return [(seq, time_us, values) for seq, time_us, values in rows]
+
+
+def test_a_log_that_was_taken_away_has_nothing_from_any_time(tmp_path: Path) -> None:
+    assert LogReader(tmp_path / "gone.csv", 10, 10).offset(1, 5) == 10
 
 
 class TestOpening:

@@ -57,6 +57,8 @@ class LogReader:
         index = self.index
         offset = max(self.begin, index.offset_before(column, value) if index else 0)
         unit = (1, 1000)[column]
+        if offset >= self.end:
+            return self.end  # also where there is no file, because somebody has taken it away
         with self.path.open("rb") as file:
             file.seek(offset)
             while offset < self.end:
