@@ -196,7 +196,7 @@ class Told:
         ] == bins
 
     def view(self) -> tuple[int, int, int]:
-        """Choose what to look at, on so many pixels: any part of the run, or one beside that of before."""
+        """Choose what to look at, on so many pixels: any part of the run, or one beside or in the last."""
         chance = self.chance
         start, stop = sorted(chance.choices(self.times, k=2))
         pixels = chance.choice([1, 7, 20, 60])
@@ -204,7 +204,7 @@ class Told:
         if how < 0.3 and self.last_view:
             start, stop, pixels = self.last_view
             by = int((stop - start) * chance.uniform(-0.6, 0.6))
-            start, stop = start + by, stop + by
+            start, stop = start + by, stop + by - int((stop - start) * chance.choice([0, 0, 0.6]))
         elif how < 0.4 and math.isfinite(self.ring_start()):
             start = int(self.ring_start())
         elif how < 0.5:
@@ -313,7 +313,7 @@ class Told:
     ) -> list[tuple[int, int, list[float | None]]]:
         """Find out which bins are drawn: no reading in view is in none, and their extremes are true."""
         # A point that makes room for a gap is where the one before is.
-        shown = [(x, [*map(number, ys)]) for w, x, *ys in zip([-1, *data[0]], *data) if x > w]  # noqa: B905
+        shown = [(x, [*map(number, ys)]) for w, x, *ys in zip([-1, *data[0]], *data, strict=False) if x > w]
         begin = self.ring_start()
         split = math.ceil(begin / width) * width if math.isfinite(begin) else begin
         points, end, seen = [], 0, 0
