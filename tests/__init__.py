@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-NOT_COPIED = (".git", ".venv", ".*_cache", "__pycache__", "*.egg-info", "build", "logs")
+NOT_COPIED = (".git", ".venv", "node_modules", ".*_cache", "__pycache__", "*.egg-info", "build", "logs")
 TEXTS = {".html", ".js", ".md", ".patch", ".py"}
 
 
@@ -40,7 +40,7 @@ def copy_repository(folder: Path, port: int) -> None:
             changed = re.sub(r"\b567[89]\b", lambda found: str(int(found[0]) - 5678 + port), text)
             if changed != text:
                 path.write_text(changed, encoding="utf-8")
-    for name in (".git", ".venv"):
+    for name in (".git", ".venv", "tests/check/node_modules"):
         if (ROOT / name).exists():
             (folder / name).symlink_to(ROOT / name)
 

@@ -69,8 +69,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Share the tests among the cores, and one more, because tests wait now and then."""
-    return (os.cpu_count() or 1) + 1
+    """Share the tests among the cores, and three more, because tests wait now and then."""
+    return (os.cpu_count() or 1) + 3
 
 
 def pytest_configure(config: pytest.Config) -> None:
