@@ -2,7 +2,7 @@
 # make check       looks through the code without running it, in seconds
 # make test        does the same, installs what the tests need, a browser included, and runs them
 # make test-all    the same, and what steps have in common is tried at all of them
-# make soak        the proof of test14, for as long as one likes: make soak SECONDS=3600
+# make soak        the proof of test14b, for as long as one likes: make soak SECONDS=3600
 # make bench       measures the speed, with the rivals in the same run
 # make screenshots takes the README's pictures afresh
 # make site        makes the README a small static site, in build/site/
