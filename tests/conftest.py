@@ -52,9 +52,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what is tried at an earlier and at a newer step too."""
     if not config.getoption("--all"):
-        left_out = set(between((item.cls, item.name) for item in items if item.cls))
-        config.hook.pytest_deselected(items=[item for item in items if (item.cls, item.name) in left_out])
-        items[:] = [item for item in items if (item.cls, item.name) not in left_out]
+        of_steps = set(between((item.cls, item.name) for item in items if item.cls))
+        left_out = {
+            item for item in items if (item.cls, item.name) in of_steps or item.get_closest_marker("with_all")
+        }
+        config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -74,8 +77,10 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if not hasattr(config.option, "numprocesses") or not config.option.numprocesses:
-        config.browser_path = find_browser()
+    config.addinivalue_line("markers", "with_all: tried with --all alone")
+    # Where several processes share the tests, each uses what the first of them has found.
+    config.browser_path = os.environ.get("TESTS_BROWSER") or find_browser()
+    os.environ["TESTS_BROWSER"] = config.browser_path or ""
 
 
 @pytest.fixture(scope="session")

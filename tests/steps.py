@@ -5,6 +5,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 LIST = Path(__file__).with_name("steps.toml")
 
@@ -88,3 +91,12 @@ def between(tests: Iterable[tuple[type, str]]) -> list[tuple[type, str]]:
     for classes in keepers.values():
         classes.sort(key=lambda cls: STEPS.index(cls.step))
     return [(cls, name) for (_, name), classes in keepers.items() for cls in classes[1:-1]]
+
+
+def kept_by(steps: list[str]) -> list[Any]:
+    """Return steps as the parameters of a test that holds for all of them, since it held for the first.
+
+    Those between the first and the newest are tried with `--all`.
+    """
+    first, *others, newest = steps
+    return [first, *(pytest.param(step, marks=pytest.mark.with_all) for step in others), newest]

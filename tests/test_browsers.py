@@ -13,7 +13,7 @@ from tests.conftest import Pages
 from tests.copies import Copy
 from tests.page import wait_for_readings
 from tests.readme import README
-from tests.steps import STEPS
+from tests.steps import STEPS, kept_by
 from tests.support import PORT, ROOT, Server, Step
 from tests.test_list import tracked
 
@@ -111,7 +111,7 @@ def test_server_that_never_answers(name: str, deaf_server: None, pages: Pages) -
     check_that_it_gives_up(pages)
 
 
-@pytest.mark.parametrize("name", CONNECTING)
+@pytest.mark.parametrize("name", kept_by(CONNECTING))
 def test_browser_that_never_says_that_it_failed(name: str, pages: Pages) -> None:
     check_that_it_gives_up(pages, f"{MUTE}; window.WebSocket = Mute;")
 

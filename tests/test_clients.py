@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 
 from common.clients import MAX_BACKLOG, CarefulConnection
 from common.http import HttpConnection
-from tests.steps import STEPS
+from tests.steps import STEPS, kept_by
 from tests.support import PORT, Server, Step, printed, raw_connection, reset, run, text_frame, wait_until
 
 FROM_5 = STEPS[STEPS.index("test5") :]
@@ -57,7 +57,7 @@ def running(step: Step, *options: str) -> Iterator[Server]:
         server.remove_log()
 
 
-@pytest.mark.parametrize("name", FROM_5)
+@pytest.mark.parametrize("name", kept_by(FROM_5))
 def test_client_that_floods_pings_is_cut_off_and_others_are_not_disturbed(name: str) -> None:
     step = Step(name)
     waits, done = [], threading.Event()

@@ -24,8 +24,6 @@ from tests.copies import Copy
 from tests.steps import STEPS
 from tests.support import Step, close_of, wait_until
 
-WITH_RUN = STEPS[STEPS.index("test3") :]
-
 # As a reader has it: with it, Python keeps nothing that it could still try to write in the end.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 ENVIRONMENT |= {"PYTHONIOENCODING": "utf-8", "BROWSER": f'"{sys.executable}" -c pass %s'}
@@ -152,9 +150,10 @@ def use(step: Step, client: object) -> None:
 @pytest.mark.parametrize(
     ("name", "console"),
     [
-        *[(name, unread) for name in WITH_RUN],
+        ("test3", unread),
+        *[pytest.param(name, unread, marks=pytest.mark.with_all) for name in STEPS[3:-1] if name != "test11"],
         # All have the same console; test11 has a thread of its own for its server.
-        *[(name, console) for name in ("test11", WITH_RUN[-1]) for console in CONSOLES],
+        *[(name, console) for name in ("test11", STEPS[-1]) for console in [unread, *CONSOLES]],
     ],
 )
 def test_server_goes_on_and_ends_well(

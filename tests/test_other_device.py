@@ -20,7 +20,7 @@ from tests.browser import LAUNCH_ARGS
 from tests.conftest import Pages
 from tests.page import GAPS, ROWS, count_of, wait_for_readings
 from tests.promises import stop
-from tests.steps import PART_I, PART_II, PART_III
+from tests.steps import PART_I, PART_II, PART_III, kept_by
 from tests.support import PORT, ROOT, Server, Step, gaps_in, rows_of, wait_until
 
 
@@ -112,7 +112,7 @@ def web_server(network: None) -> Iterator[None]:
         process.wait()
 
 
-@pytest.mark.parametrize("step", PART_I[2:-1], indirect=True)
+@pytest.mark.parametrize("step", kept_by(PART_I[2:-1]), indirect=True)
 def test_page_on_another_device(
     step: Step, start_server: Callable[..., Server], web_server: None, pages: Pages
 ) -> None:
@@ -194,7 +194,7 @@ def test_network_that_fails_and_comes_back(start_server: Callable[..., Server], 
     assert values[outage - 1] is None
 
 
-@pytest.mark.parametrize("step", PART_II + PART_III, indirect=True)
+@pytest.mark.parametrize("step", kept_by(PART_II + PART_III), indirect=True)
 def test_program_on_another_device(step: Step, start_server: Callable[..., Server], pages: Pages) -> None:
     # Two of them lose their network below.
     pages.errors_are_expected = step.name in ("test10", "test11")
