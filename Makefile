@@ -10,6 +10,7 @@
 PYTHON ?= python3
 SECONDS := 60
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: dashboard check check-python check-javascript test test-all soak bench screenshots site clean
 
@@ -56,17 +57,20 @@ site: .venv/installed-test
 clean:
 	rm -rf .venv tests/check/node_modules build *.egg-info .pytest_cache .ruff_cache .mypy_cache
 
-.venv/installed: pyproject.toml
+.venv/pyvenv.cfg:
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+
+.venv/installed: .venv/pyvenv.cfg pyproject.toml
+	$(PIP) --editable .
 	touch $@
 
-.venv/installed-test: .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[plotly,serial,site,test]"
-	touch $@
+# Of what the tests need, most is never imported; so Python compiles it when it is.
+.venv/installed-test: .venv/pyvenv.cfg pyproject.toml
+	$(PIP) --no-compile --editable ".[plotly,serial,site,test]"
+	touch .venv/installed $@
 
 .venv/installed-bench: .venv/installed-test
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[bench]"
+	$(PIP) --editable ".[bench]"
 	touch $@
 
 tests/check/node_modules/installed: tests/check/package.json
