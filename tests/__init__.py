@@ -53,5 +53,8 @@ if "PYTEST_XDIST_WORKER" in os.environ and "TESTS_PORT" not in os.environ:
     # The `common` of the copy is used here, and by all that is started here.
     sys.path.insert(0, str(ROOT))
     os.environ |= {"TESTS_PORT": str(port), "PYTHONPATH": str(ROOT)}
+    # Otherwise each of hundreds of servers would be compiled anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
 
 PORT = int(os.environ.get("TESTS_PORT", 5678))
