@@ -3,13 +3,12 @@
 import json
 import socket
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from websockets.sync.client import connect
 
-from tests.conftest import Pages
+from tests.conftest import Pages, Starter
 from tests.promises import request
 from tests.readme import SECTIONS, plain
 from tests.support import PORT, ROOT, Server, Step, wait_until
@@ -34,7 +33,7 @@ class TestOpenToWhom:
         ],
     )
     def test_from_elsewhere(
-        self, name: str, options: list[str], is_open: bool, start_server: Callable[..., Server]
+        self, name: str, options: list[str], is_open: bool, start_server: Starter
     ) -> None:
         start_server(*options, folder=ROOT / name)
         with socket.socket() as client:
@@ -59,7 +58,7 @@ class TestOpenToWhom:
         server.wait_for("Received 'START'")
 
     @pytest.mark.parametrize("name", ["test14b", "test15"])
-    def test_runs_under_a_foreign_name(self, name: str, start_server: Callable[..., Server]) -> None:
+    def test_runs_under_a_foreign_name(self, name: str, start_server: Starter) -> None:
         assert "The server answers under every name." in plain(SECTIONS["Open to whom"])
         start_server(folder=ROOT / name)
         step = Step(name)

@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ import zxingcpp
 from playwright.sync_api import Browser, Page, Playwright, expect
 
 from tests.browser import LAUNCH_ARGS
-from tests.conftest import Pages
+from tests.conftest import Pages, Starter
 from tests.page import GAPS, ROWS, count_of, wait_for_readings
 from tests.promises import stop
 from tests.steps import PART_I, PART_II, PART_III, kept_by
@@ -113,9 +113,7 @@ def web_server(network: None) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("step", kept_by(PART_I[2:-1]), indirect=True)
-def test_page_on_another_device(
-    step: Step, start_server: Callable[..., Server], web_server: None, pages: Pages
-) -> None:
+def test_page_on_another_device(step: Step, start_server: Starter, web_server: None, pages: Pages) -> None:
     server = start_server(prefix=IN_SERVER)
     assert f"On other devices, server address: {SERVER_ADDRESS}" in server.output
     page = pages.open(f"http://{SERVER_ADDRESS}:8000/{step.name}/client.html", viewport=PHONE)
@@ -147,7 +145,7 @@ def scan(server: Server) -> str:
     return code.text
 
 
-def test_dashboard_on_many_devices(start_server: Callable[..., Server], pages: Pages) -> None:
+def test_dashboard_on_many_devices(start_server: Starter, pages: Pages) -> None:
     server = start_server(prefix=IN_SERVER)
     assert f"On other devices, open: {URL}" in server.output
     assert scan(server) == URL
@@ -175,7 +173,7 @@ def unplugged(page: Page) -> Iterator[None]:
     expect(status).to_have_text(f"Connected to {SERVER_ADDRESS}")
 
 
-def test_network_that_fails_and_comes_back(start_server: Callable[..., Server], pages: Pages) -> None:
+def test_network_that_fails_and_comes_back(start_server: Starter, pages: Pages) -> None:
     pages.errors_are_expected = True
     start_server("--rate", "100", prefix=IN_SERVER)
     page = pages.connect(URL)
@@ -195,7 +193,7 @@ def test_network_that_fails_and_comes_back(start_server: Callable[..., Server], 
 
 
 @pytest.mark.parametrize("step", kept_by(PART_II + PART_III), indirect=True)
-def test_program_on_another_device(step: Step, start_server: Callable[..., Server], pages: Pages) -> None:
+def test_program_on_another_device(step: Step, start_server: Starter, pages: Pages) -> None:
     # Two of them lose their network below.
     pages.errors_are_expected = step.name in ("test10", "test11")
     server = start_server(prefix=IN_SERVER)
@@ -209,9 +207,7 @@ def test_program_on_another_device(step: Step, start_server: Callable[..., Serve
 
 
 @pytest.mark.parametrize("step", ["test14b"], indirect=True)
-def test_history_has_no_gap_where_the_network_failed(
-    step: Step, start_server: Callable[..., Server], pages: Pages
-) -> None:
+def test_history_has_no_gap_where_the_network_failed(step: Step, start_server: Starter, pages: Pages) -> None:
     pages.errors_are_expected = True
     server = start_server("--rate", "200", prefix=IN_SERVER)
     page = pages.connect(URL)
@@ -227,7 +223,7 @@ def test_history_has_no_gap_where_the_network_failed(
 
 @pytest.mark.parametrize("step", ["test3", "test9"], indirect=True)
 def test_why_another_device_cannot_connect(
-    step: Step, start_server: Callable[..., Server], web_server: None, pages: Pages
+    step: Step, start_server: Starter, web_server: None, pages: Pages
 ) -> None:
     pages.errors_are_expected = True
     start_server("--host", "localhost", prefix=IN_SERVER)
@@ -244,7 +240,7 @@ def test_why_another_device_cannot_connect(
 
 @pytest.mark.parametrize("step", ["test3"], indirect=True)
 def test_browser_refuses_localhost_to_a_page_with_a_public_address(
-    start_server: Callable[..., Server], web_server: None, pages: Pages
+    start_server: Starter, web_server: None, pages: Pages
 ) -> None:
     pages.errors_are_expected = True
     start_server(prefix=IN_DEVICE)
@@ -255,7 +251,7 @@ def test_browser_refuses_localhost_to_a_page_with_a_public_address(
     assert "ERR_BLOCKED_BY_LOCAL_NETWORK_ACCESS_CHECKS" in " ".join(pages.errors)
 
 
-def test_client_that_reads_nothing_is_cut_off(start_server: Callable[..., Server], pages: Pages) -> None:
+def test_client_that_reads_nothing_is_cut_off(start_server: Starter, pages: Pages) -> None:
     # The systems of both machines keep little for a slow client here, so that it takes seconds, not minutes.
     subprocess.run(
         [*IN_SERVER, "sh", "-c", "echo 4096 16384 65536 > /proc/sys/net/ipv4/tcp_wmem"], check=True

@@ -1,11 +1,10 @@
 """test11: a page driven from an ordinary Python loop. For what any program can do: test_live_page.py."""
 
 import re
-from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
 
-from tests.conftest import Pages
+from tests.conftest import Pages, Starter
 from tests.promises import Console, Programs
 from tests.support import PORT, Server, Step, wait_until
 
@@ -27,7 +26,7 @@ class TestStep11(Console, Programs):
         finally:
             second.process.kill()
 
-    def test_bar_goes_to_100_and_back(self, start_server: Callable[..., Server], pages: Pages) -> None:
+    def test_bar_goes_to_100_and_back(self, start_server: Starter, pages: Pages) -> None:
         start_server("--rate", "60")
         page = pages.connect()
         expect(page.locator("#connection")).to_have_text("Connected to localhost")
@@ -42,7 +41,7 @@ class TestStep11(Console, Programs):
             r"\d+ of 601 · \d+\.\d a second · \d+ s left", page.locator("#steps-text").inner_text()
         )
 
-    def test_end_of_the_run(self, start_server: Callable[..., Server], pages: Pages) -> None:
+    def test_end_of_the_run(self, start_server: Starter, pages: Pages) -> None:
         pages.errors_are_expected = True  # the page looks for the next run
         server = start_server("--rate", "500")
         page, other = pages.connect(), pages.connect()
