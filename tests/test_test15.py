@@ -37,6 +37,16 @@ KEEP_SHOWN = """() => {
 }"""
 
 
+def send_until(send: Callable[..., None], text: str, condition: Callable[[], bool]) -> None:
+    """Send a datagram again and again, until that is so."""
+
+    def is_so() -> bool:
+        send(text)
+        return condition()
+
+    wait_until(is_so, text)
+
+
 def wait_for_state(connection: ClientConnection, name: str, timeout: float = 20) -> dict:
     """Wait until the sensor is in that state, and return all that is said of it."""
     deadline = time.monotonic() + timeout
@@ -224,12 +234,7 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
             assert (hello["fields"], hello["units"], hello["rate"]) == (["x", "y"], ["m/s²", ""], None)
             connection.send("START")
             server.wait_for("Received 'START'")
-
-            def recorded() -> bool:
-                send("x:1627551892437:0.5|g\ny:2")
-                return "Logging to" in server.output
-
-            wait_until(recorded, "a row")
+            send_until(send, "x:1627551892437:0.5|g\ny:2", lambda: bool(server.logs))
         server.stop()
         assert {(row["x"], row["y"]) for row in read_log(server.log)} == {(0.5, 2)}
 
@@ -249,12 +254,7 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
             assert status.inner_text() == "Connected to localhost"
         expect(page.get_by_role("region", name="Sensor")).to_contain_text("no reading for 0.5 s")
         page.clock.resume()
-
-        def arrived() -> bool:
-            send("x:1,y:2")
-            return page.evaluate("() => run.received > 0")
-
-        wait_until(arrived, "readings")
+        send_until(send, "x:1,y:2", lambda: page.evaluate("() => run.received > 0"))
         assert page.evaluate("() => run.fields") == ["x", "y"]
 
     @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGSTOP")
@@ -285,12 +285,7 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
 
     def start(self, server: Server, send: Callable[..., None], datagram: str) -> None:
         """Let the fields be learned, and recording begin with the next reading."""
-
-        def arrives() -> bool:
-            send(datagram)
-            return "readings arrive" in server.output
-
-        wait_until(arrives, "readings")
+        send_until(send, datagram, lambda: "readings arrive" in server.output)
         with control() as connection:
             connection.send("START")
             server.wait_for("Received 'START'")
@@ -314,29 +309,19 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
         assert ages == pytest.approx([(10 - row["v"]) * 0.005 for row in rows], abs=0.001)
 
     def logged(self, server: Server) -> str:
-        return server.log.read_text(encoding="utf-8") if "Logging to" in server.output else ""
+        return server.log.read_text(encoding="utf-8") if server.logs else ""
 
     def test_field_that_comes_before_the_first_reading_is_welcome(self, udp: Udp, pages: Pages) -> None:
         server, send = udp
         page = pages.connect()
         legend = page.locator("#legend")
-
-        def arrives() -> bool:
-            send("x:1,y:2")
-            return "x" in legend.inner_text()
-
-        wait_until(arrives, "fields")
+        send_until(send, "x:1,y:2", lambda: "x" in legend.inner_text())
         send("x:1,y:2,battery:3.7")
         expect(legend).to_contain_text("battery")
         assert page.evaluate("() => run.fields") == ["x", "y", "battery"]
         page.get_by_role("button", name="Start", exact=True).click()
         server.wait_for("Received 'START'")
-
-        def recorded() -> bool:
-            send("x:1,y:2,battery:3.7")
-            return "Logging to" in server.output
-
-        wait_until(recorded, "a row")
+        send_until(send, "x:1,y:2,battery:3.7", lambda: bool(server.logs))
         # From here on a log has its columns; what comes now is counted under its own heading.
         send("x:5,y:6,battery:3.6,humidity:50", "humidity:51")
         sensor = page.get_by_role("region", name="Sensor")
@@ -407,12 +392,8 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
         # Fields that are learned, with names that are too long all together.
         server, send = udp
         members = ",".join(f'"{number}a": 1' for number in range(3000))
-        for _ in range(100):
-            send(f'{{"{"x" * 70}": {{{members}}}}}')
-            if "garbled" in server.output:
-                break
-            time.sleep(0.05)
-        server.wait_for("the names of the fields are ")
+        says = "the names of the fields are "
+        send_until(send, f'{{"{"x" * 70}": {{{members}}}}}', lambda: says in server.output)
 
     def test_wrong_name_is_one_sentence(self) -> None:
         server = Server(ROOT / "test15", "--sensor", "foo")
