@@ -77,13 +77,10 @@ SMALL = {
 # What a page holds. As text, numbers arrive as they are, and quickly.
 HELD = """() => {
   const list = (part, column) => Array.from(column.subarray(0, part.length));
-  const { ring, overview } = run;
+  const { epoch, have, received, gone, ring, overview } = run;
   const { lows, highs } = overview;
   return JSON.stringify({
-    epoch: run.epoch,
-    have: run.have,
-    received: run.received,
-    gone: run.gone,
+    epoch, have, received, gone,
     times: list(ring, ring.times),
     values: ring.values.map((column) => list(ring, column)),
     width: overview.width,

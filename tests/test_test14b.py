@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 
 from common.options import parse_speed
 from tests.conftest import Pages, Starter
-from tests.page import DRAWN, ROWS, VIEW, count_of, wait_for_all, wait_for_drawing, wait_for_readings
+from tests.page import DRAWN, ROWS, VIEW, count_of, wait_for_drawing, wait_for_readings
 from tests.promises import Commands, Console, Programs, hear, request, say, start, stop
 from tests.promises_of_logs import ServedFromTheLog, record
 from tests.rows import LOGS, START_NS
@@ -43,6 +43,11 @@ def zoom_in_until(page: Page, condition: Callable[[], bool]) -> None:
         return False
 
     wait_until(pressed, "zoomed in far enough")
+
+
+def expect_whole_run(page: Page, rows: list[list[float]]) -> None:
+    view = page.evaluate(VIEW)
+    assert view["from"] <= rows[0][0] < rows[-1][0] == view["to"]
 
 
 class TestStep14b(Console, Commands, Programs, ServedFromTheLog):
@@ -76,18 +81,6 @@ class TestStep14b(Console, Commands, Programs, ServedFromTheLog):
                 assert closed.reason.isprintable()
 
     # What the page shows.
-
-    def test_whole_run_is_in_view(self, fast_server: Server, pages: Pages) -> None:
-        first = pages.connect()
-        start(pages, first, 50)
-        late = pages.connect()
-        stop(pages, first)
-        wait_for_all(late)
-        rows = rows_of(fast_server.log)
-        for page in (first, late):
-            view = page.evaluate(VIEW)
-            assert view["from"] <= rows[0][0]
-            assert view["to"] == rows[-1][0]
 
     def test_pause_stops_the_picture_and_not_the_data(self, start_server: Starter, pages: Pages) -> None:
         start_server("--rate", "200")
@@ -242,6 +235,7 @@ class TestStep14b(Console, Commands, Programs, ServedFromTheLog):
         page = pages.connect()
         start(pages, page, 500)
         stop(pages, page)
+        expect_whole_run(page, rows_of(server.log))
 
         def downloaded(name: str) -> tuple[str, str]:
             with page.expect_download() as download:
@@ -277,9 +271,7 @@ class TestStep14b(Console, Commands, Programs, ServedFromTheLog):
         expect(page.locator("#count")).to_have_text(f"{len(rows)} readings")
         assert page.evaluate(ROWS) == rows
         assert page.evaluate("() => run.live") is False
-        # The whole run is in view.
-        view = page.evaluate(VIEW)
-        assert view["from"] <= rows[0][0] < rows[-1][0] == view["to"]
+        expect_whole_run(page, rows)
         expect(page.get_by_role("list", name="Legend").get_by_role("listitem")).to_have_text(
             [re.compile(f"^{f}") for f in "xyz"]
         )
@@ -291,6 +283,7 @@ class TestStep14b(Console, Commands, Programs, ServedFromTheLog):
         start(pages, page, 100)
         stop(pages, page)
         assert page.evaluate(ROWS) == rows_of(server.log)
+        expect_whole_run(page, rows_of(server.log))
         runs = [run["run"] for run in json.loads(request("GET", "/runs").body)]
         assert runs.index(server.log.stem) < runs.index(earlier.stem), "the newest first"
 
