@@ -35,10 +35,6 @@ def quoted(line: str) -> str:
     return ",".join(f'"{cell}"' for cell in line.split(","))
 
 
-def spaced(line: str) -> str:
-    return " , ".join(line.split(","))
-
-
 def joined(lines: list[str], end: str = "\n") -> bytes:
     return "".join(line + end for line in lines).encode()
 
@@ -60,7 +56,7 @@ LOGS = {
     "quoted": joined(['"seq","time_ns","temp","hum, in %"', *map(quoted, LINES)]),
     "quoted, CRLF": joined(['"seq","time_ns","temp","hum, in %"', *map(quoted, LINES)], "\r\n"),
     "some quoted": joined([HEADER, *LINES[:3], quoted(LINES[3]), *LINES[4:]]),
-    "blanks": joined([' seq , time_ns , temp , "hum, in %"', *map(spaced, LINES)]),
+    "blanks": joined([' seq , time_ns , temp , "hum, in %"', *(line.replace(",", " , ") for line in LINES)]),
     "blanks behind the commas": joined(
         ['seq, time_ns, temp, "hum, in %"', *(line.replace(",", ", ") for line in LINES)], "\r\n"
     ),

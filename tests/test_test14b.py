@@ -16,6 +16,7 @@ from websockets.sync.client import connect
 
 from common.options import parse_speed
 from tests.conftest import Pages, Starter
+from tests.copies import Copy
 from tests.page import DRAWN, ROWS, VIEW, count_of, wait_for_drawing, wait_for_readings
 from tests.promises import Commands, Console, Programs, hear, request, say, start, stop
 from tests.promises_of_logs import ServedFromTheLog, record
@@ -403,15 +404,12 @@ class TestStep14b(Console, Commands, Programs, ServedFromTheLog):
             expect(page.locator("#notice")).to_contain_text(why)
             assert page.get_by_label("Run").input_value() == ""
 
-    def test_run_of_many_fields(self, start_server: Starter, pages: Pages, copied_folder: Path) -> None:
-        logs = copied_folder / "logs"
-        logs.mkdir()
+    def test_run_of_many_fields(self, start_server: Starter, pages: Pages, tmp_path: Path) -> None:
+        copy = Copy(self.step, tmp_path)
         # More than a page gets one by one, with a quarter of the readings that this takes in test14b itself.
-        server = copied_folder / "server.py"
-        limits = "MOST_ROWS, NEWEST, COLUMNS = "
-        text = server.read_text(encoding="utf-8")
-        assert f"\n{limits}100_000, 10_000, 2048" in text
-        server.write_text(text.replace(f"{limits}100_000, 10_000,", f"{limits}500, 100,"), encoding="utf-8")
+        copy.replace("server.py", "NEWEST, COLUMNS = 100_000, 10_000,", "NEWEST, COLUMNS = 500, 100,")
+        logs = copy.step.folder / "logs"
+        logs.mkdir()
         fields, readings = 1024, 1000
         with (logs / "spectrometer.csv").open("w") as file:
             file.write(f"seq,time_ns,{','.join(f'p{i}' for i in range(fields))}\n")
@@ -419,7 +417,7 @@ class TestStep14b(Console, Commands, Programs, ServedFromTheLog):
                 values = [seq % 10 + i / 1000 for i in range(fields)]
                 file.write(f"{seq},{START_NS + seq * 10**7},{','.join(map(str, values))}\n")
         (logs / "spectrometer.json").write_text('{"rate": 100}')
-        start_server(folder=copied_folder)
+        start_server(folder=copy.step.folder)
         page = pages.connect()
         page.get_by_label("Run").select_option("spectrometer")
         expect(page.locator("#count")).to_have_text(f"{readings} readings", timeout=60_000)

@@ -11,23 +11,19 @@ from pathlib import Path
 import psutil
 import pytest
 from playwright.sync_api import expect
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 
 from tests.conftest import Pages, Starter
 from tests.promises import Commands, Console, Programs, needs_terminals
 from tests.promises_of_logs import ServedFromTheLog
-from tests.support import PORT, ROOT, Board, Server, free_port, read_log, wait_until
+from tests.support import ROOT, Board, Server, Step, free_port, read_log, wait_until
 
 # A server that hears datagrams, and a function that sends them; and what starts it with options.
 Udp = tuple[Server, Callable[..., None]]
 StartUdp = Callable[..., Udp]
 
 
-@contextlib.contextmanager
-def control(role: str = "control") -> Iterator[ClientConnection]:
-    with connect(f"ws://localhost:{PORT}/{role}", proxy=None, close_timeout=1) as connection:
-        yield connection
-
+control = Step("test15").connect
 
 KEEP_SHOWN = """() => {
   window.shown = [];
