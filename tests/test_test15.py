@@ -135,13 +135,7 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
             (["yield [1]", "await asyncio.sleep(0)", "raise KeyboardInterrupt"], "sensor: KeyboardInterrupt"),
             (["yield [1]", "await asyncio.sleep(0)", "raise GeneratorExit"], "sensor: GeneratorExit"),
             (
-                [
-                    "try:",
-                    "    yield [1]",
-                    "    await asyncio.sleep(9)",
-                    "finally:",
-                    "    raise KeyboardInterrupt",
-                ],
+                ["try: yield [1]; await asyncio.sleep(9)", "finally: raise KeyboardInterrupt"],
                 "sensor: readings arrive",
             ),
             (["yield [1]", "1 / 0"], "sensor: ZeroDivisionError: division by zero (my_sensor.py, line 8)"),
@@ -151,10 +145,7 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
                 "sensor: CancelledError",
             ),
             (["return", "yield"], "sensor: its readings have ended"),
-            (
-                ["while True:", "    time.sleep(0.01)", "    yield [1, 2]"],
-                "(4 so far): a reading of 2 values",
-            ),
+            (["while True: time.sleep(0.01); yield [1, 2]"], "(4 so far): a reading of 2 values"),
             (["time.sleep(600)", "yield [1]"], "sensor: no reading for 0.5 s"),
             (["await asyncio.sleep(600)", "yield [1]"], "sensor: no reading for 0.5 s"),
         ],
