@@ -1,7 +1,11 @@
-"""Logs as people and their programs write them, all of the same readings, and what people do to a log."""
+"""Logs as people and their programs write them, all of the same readings, what people do to a log, and how
+a client reads one."""
 
+import asyncio
 import os
 from pathlib import Path
+
+from common.runs.recording import CHUNK_SIZE, Run
 
 START_NS = 1_767_225_600_123_456_789
 FIELDS = ["temp", "hum, in %"]
@@ -31,10 +35,6 @@ def quoted(line: str) -> str:
     return ",".join(f'"{cell}"' for cell in line.split(","))
 
 
-def spaced(line: str) -> str:
-    return " , ".join(line.split(","))
-
-
 def joined(lines: list[str], end: str = "\n") -> bytes:
     return "".join(line + end for line in lines).encode()
 
@@ -56,7 +56,7 @@ LOGS = {
     "quoted": joined(['"seq","time_ns","temp","hum, in %"', *map(quoted, LINES)]),
     "quoted, CRLF": joined(['"seq","time_ns","temp","hum, in %"', *map(quoted, LINES)], "\r\n"),
     "some quoted": joined([HEADER, *LINES[:3], quoted(LINES[3]), *LINES[4:]]),
-    "blanks": joined([' seq , time_ns , temp , "hum, in %"', *map(spaced, LINES)]),
+    "blanks": joined([' seq , time_ns , temp , "hum, in %"', *(line.replace(",", " , ") for line in LINES)]),
     "blanks behind the commas": joined(
         ['seq, time_ns, temp, "hum, in %"', *(line.replace(",", ", ") for line in LINES)], "\r\n"
     ),
@@ -114,3 +114,24 @@ def disturb(path: Path, how: str) -> None:
             file.write(b"a line of an editor\n")
     elif how == "saved anew":
         path.write_bytes(data.replace(b"\n", b"\r\n"))
+
+
+async def read_from(log: Run, have: int, until_seq: int) -> tuple[list[int], str, int]:
+    """Follow a log as a client does; return the numbers that came, their lines, and how many were gone."""
+    numbers, text, gone = [], [], 0
+    while have < until_seq:
+        await asyncio.wait_for(log.more_than(have), 30)
+        chunk = await log.chunk(have)
+        assert len(chunk.text) < 2 * CHUNK_SIZE
+        if chunk.gone:
+            assert chunk.gone[0] == have + 1
+            gone += chunk.gone[1] - have
+            have = chunk.gone[1]
+        starts = [line.split(",", 2)[:2] for line in chunk.text.splitlines()]
+        got = [int(seq) for seq, _ in starts]
+        assert got == list(range(have + 1, chunk.last + 1))
+        assert not got or chunk.time_ns == int(starts[-1][1])
+        numbers += got
+        text.append(chunk.text)
+        have = chunk.last
+    return numbers, "".join(text), gone

@@ -11,23 +11,19 @@ from pathlib import Path
 import psutil
 import pytest
 from playwright.sync_api import expect
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 
 from tests.conftest import Pages, Starter
 from tests.promises import Commands, Console, Programs, needs_terminals
 from tests.promises_of_logs import ServedFromTheLog
-from tests.support import PORT, ROOT, Board, Server, free_port, read_log, wait_until
+from tests.support import ROOT, Board, Server, Step, free_port, read_log, wait_until
 
 # A server that hears datagrams, and a function that sends them; and what starts it with options.
 Udp = tuple[Server, Callable[..., None]]
 StartUdp = Callable[..., Udp]
 
 
-@contextlib.contextmanager
-def control(role: str = "control") -> Iterator[ClientConnection]:
-    with connect(f"ws://localhost:{PORT}/{role}", proxy=None, close_timeout=1) as connection:
-        yield connection
-
+control = Step("test15").connect
 
 KEEP_SHOWN = """() => {
   window.shown = [];
@@ -35,6 +31,16 @@ KEEP_SHOWN = """() => {
   const keep = () => shown.push(sensor.textContent);
   new MutationObserver(keep).observe(sensor, { childList: true, characterData: true, subtree: true });
 }"""
+
+
+def send_until(send: Callable[..., None], text: str, condition: Callable[[], bool]) -> None:
+    """Send a datagram again and again, until that is so."""
+
+    def is_so() -> bool:
+        send(text)
+        return condition()
+
+    wait_until(is_so, text)
 
 
 def wait_for_state(connection: ClientConnection, name: str, timeout: float = 20) -> dict:
@@ -129,13 +135,7 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
             (["yield [1]", "await asyncio.sleep(0)", "raise KeyboardInterrupt"], "sensor: KeyboardInterrupt"),
             (["yield [1]", "await asyncio.sleep(0)", "raise GeneratorExit"], "sensor: GeneratorExit"),
             (
-                [
-                    "try:",
-                    "    yield [1]",
-                    "    await asyncio.sleep(9)",
-                    "finally:",
-                    "    raise KeyboardInterrupt",
-                ],
+                ["try: yield [1]; await asyncio.sleep(9)", "finally: raise KeyboardInterrupt"],
                 "sensor: readings arrive",
             ),
             (["yield [1]", "1 / 0"], "sensor: ZeroDivisionError: division by zero (my_sensor.py, line 8)"),
@@ -145,10 +145,7 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
                 "sensor: CancelledError",
             ),
             (["return", "yield"], "sensor: its readings have ended"),
-            (
-                ["while True:", "    time.sleep(0.01)", "    yield [1, 2]"],
-                "(4 so far): a reading of 2 values",
-            ),
+            (["while True: time.sleep(0.01); yield [1, 2]"], "(4 so far): a reading of 2 values"),
             (["time.sleep(600)", "yield [1]"], "sensor: no reading for 0.5 s"),
             (["await asyncio.sleep(600)", "yield [1]"], "sensor: no reading for 0.5 s"),
         ],
@@ -224,12 +221,7 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
             assert (hello["fields"], hello["units"], hello["rate"]) == (["x", "y"], ["m/s²", ""], None)
             connection.send("START")
             server.wait_for("Received 'START'")
-
-            def recorded() -> bool:
-                send("x:1627551892437:0.5|g\ny:2")
-                return "Logging to" in server.output
-
-            wait_until(recorded, "a row")
+            send_until(send, "x:1627551892437:0.5|g\ny:2", lambda: bool(server.logs))
         server.stop()
         assert {(row["x"], row["y"]) for row in read_log(server.log)} == {(0.5, 2)}
 
@@ -249,12 +241,7 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
             assert status.inner_text() == "Connected to localhost"
         expect(page.get_by_role("region", name="Sensor")).to_contain_text("no reading for 0.5 s")
         page.clock.resume()
-
-        def arrived() -> bool:
-            send("x:1,y:2")
-            return page.evaluate("() => run.received > 0")
-
-        wait_until(arrived, "readings")
+        send_until(send, "x:1,y:2", lambda: page.evaluate("() => run.received > 0"))
         assert page.evaluate("() => run.fields") == ["x", "y"]
 
     @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGSTOP")
@@ -285,12 +272,7 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
 
     def start(self, server: Server, send: Callable[..., None], datagram: str) -> None:
         """Let the fields be learned, and recording begin with the next reading."""
-
-        def arrives() -> bool:
-            send(datagram)
-            return "readings arrive" in server.output
-
-        wait_until(arrives, "readings")
+        send_until(send, datagram, lambda: "readings arrive" in server.output)
         with control() as connection:
             connection.send("START")
             server.wait_for("Received 'START'")
@@ -314,29 +296,19 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
         assert ages == pytest.approx([(10 - row["v"]) * 0.005 for row in rows], abs=0.001)
 
     def logged(self, server: Server) -> str:
-        return server.log.read_text(encoding="utf-8") if "Logging to" in server.output else ""
+        return server.log.read_text(encoding="utf-8") if server.logs else ""
 
     def test_field_that_comes_before_the_first_reading_is_welcome(self, udp: Udp, pages: Pages) -> None:
         server, send = udp
         page = pages.connect()
         legend = page.locator("#legend")
-
-        def arrives() -> bool:
-            send("x:1,y:2")
-            return "x" in legend.inner_text()
-
-        wait_until(arrives, "fields")
+        send_until(send, "x:1,y:2", lambda: "x" in legend.inner_text())
         send("x:1,y:2,battery:3.7")
         expect(legend).to_contain_text("battery")
         assert page.evaluate("() => run.fields") == ["x", "y", "battery"]
         page.get_by_role("button", name="Start", exact=True).click()
         server.wait_for("Received 'START'")
-
-        def recorded() -> bool:
-            send("x:1,y:2,battery:3.7")
-            return "Logging to" in server.output
-
-        wait_until(recorded, "a row")
+        send_until(send, "x:1,y:2,battery:3.7", lambda: bool(server.logs))
         # From here on a log has its columns; what comes now is counted under its own heading.
         send("x:5,y:6,battery:3.6,humidity:50", "humidity:51")
         sensor = page.get_by_role("region", name="Sensor")
@@ -407,12 +379,8 @@ class TestStep15(Console, Commands, Programs, ServedFromTheLog):
         # Fields that are learned, with names that are too long all together.
         server, send = udp
         members = ",".join(f'"{number}a": 1' for number in range(3000))
-        for _ in range(100):
-            send(f'{{"{"x" * 70}": {{{members}}}}}')
-            if "garbled" in server.output:
-                break
-            time.sleep(0.05)
-        server.wait_for("the names of the fields are ")
+        says = "the names of the fields are "
+        send_until(send, f'{{"{"x" * 70}": {{{members}}}}}', lambda: says in server.output)
 
     def test_wrong_name_is_one_sentence(self) -> None:
         server = Server(ROOT / "test15", "--sensor", "foo")
