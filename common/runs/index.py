@@ -363,8 +363,11 @@ class Index:
         with self._lock, suppress(sqlite3.Error):
             # Where the bins of one level are not complete yet, those of the level below go on.
             for level in range(min(LEVELS - 1, (shift - self.base) // 2), -1, -1):
+                last = self._db.execute("SELECT MAX(bin) FROM bins WHERE level = ?", (level,)).fetchone()[0]
+                if last is None:
+                    continue
                 width = self.base + 2 * level
-                numbers = (level, -(-position >> width), stop_us >> width)
+                end = min(last + 1, stop_us >> width)
                 parts = []
                 for name in self._tables:
                     query = (
@@ -372,15 +375,14 @@ class Index:
                         f"{self._merged(name)} FROM {name} "
                         "WHERE level = ? AND bin >= ? AND bin < ? GROUP BY 1 ORDER BY 1"
                     )
+                    numbers = (level, -(-position >> width), end)
                     parts.append(self._db.execute(query, numbers).fetchall())
-                # Bins that are complete have no empty place before them that could still be filled.
-                last = self._db.execute("SELECT MAX(bin) FROM bins WHERE level = ?", (level,)).fetchone()[0]
                 for (number, count, *extremes), *others in zip(*parts, strict=True):
                     for _, *more in others:
                         extremes += more
                     _merge(found, number, count, extremes)
-                if last is not None:
-                    position = max(position, min(last + 1, stop_us >> width) << width)
+                # Bins that are complete have no empty place before them that could still be filled.
+                position = max(position, end << width)
         for times, fields in self._rows_between(position, stop_us):
             first = 0
             while first < len(times):
