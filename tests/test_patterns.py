@@ -35,6 +35,11 @@ class Found:
     methods: tuple[str, ...] = ("search",)
 
 
+def names_in(expression: ast.expr) -> set[str]:
+    """Return the names in an expression, of which more than one may stand for a pattern."""
+    return {node.id for node in ast.walk(expression) if isinstance(node, ast.Name)}
+
+
 def in_python(path: str) -> Iterator[Found]:
     """Find the patterns in a module of `common`, or in a server: what is given to the functions of `re`."""
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
@@ -62,8 +67,8 @@ def in_python(path: str) -> Iterator[Found]:
         if call.func.attr == "compile":
             name = compiled.get(call)
             flags = names[name].flags if name else 0
-            used = [other.func for other in calls if isinstance(other.func.value, ast.Name)]
-            methods = {func.attr for func in used if func.value.id == name} & METHODS or METHODS
+            used = [other.func for other in calls if name in names_in(other.func.value)]
+            methods = {func.attr for func in used} & METHODS or METHODS
         yield Found(where, pattern, flags & ~re.UNICODE, tuple(sorted(methods)))
 
 
@@ -194,8 +199,8 @@ def seconds(match: Callable[[str], object], text: str, times: int = 1) -> float:
 def hardest(match: Callable[[str], object], cases: list[tuple[str, str, str]]) -> str:
     """Return a text that takes exponential time, or one of which four times as much takes sixteen times."""
     for lead, unit, end in cases:
-        # In small steps, because two more may take ten times as long.
-        for count in range(10, 27, 2):
+        # In small steps, because four more may take a hundred times as long.
+        for count in range(10, 27, 4):
             text = lead + unit * count + end
             if seconds(match, text) > 0.05 and (took := seconds(match, text, 2)) > 0.05:
                 return f"{text!r} takes {took:.2f} s"
