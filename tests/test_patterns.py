@@ -199,8 +199,8 @@ def seconds(match: Callable[[str], object], text: str, times: int = 1) -> float:
 def hardest(match: Callable[[str], object], cases: list[tuple[str, str, str]]) -> str:
     """Return a text that takes exponential time, or one of which four times as much takes sixteen times."""
     for lead, unit, end in cases:
-        # In small steps, because four more may take a hundred times as long.
-        for count in range(10, 27, 4):
+        # In small steps, because two more may take ten times as long.
+        for count in range(10, 27, 2):
             text = lead + unit * count + end
             if seconds(match, text) > 0.05 and (took := seconds(match, text, 2)) > 0.05:
                 return f"{text!r} takes {took:.2f} s"
