@@ -15,7 +15,6 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,15 @@ from websockets.frames import Close
 from websockets.sync.client import ClientConnection, connect
 
 from tests.conftest import Pages, Starter
-from tests.page import DRAWN_IN_SECONDS, LOSE_SOCKET, PAINTED, count_of, wait_for_all, wait_for_readings
+from tests.page import (
+    BREAKS,
+    DRAWN_IN_SECONDS,
+    LOSE_SOCKET,
+    PAINTED,
+    count_of,
+    wait_for_all,
+    wait_for_readings,
+)
 from tests.rows import disturb
 from tests.support import (
     PORT,
@@ -91,18 +98,14 @@ class Console:
         server.wait_for("Bye, client", count=len(step.roles))
         assert sum("Listening on" in line for line in server.lines) == 1
 
-    def test_ctrl_c_closes_every_connection_with_1001(self, server: Server, step: Step) -> None:
-        self.check_stopping(server, step, server.press_ctrl_c)
-
-    @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to send to another process")
-    def test_sigterm_closes_every_connection_with_1001(self, server: Server, step: Step) -> None:
-        self.check_stopping(server, step, lambda: server.process.send_signal(signal.SIGTERM))
-
-    def check_stopping(self, server: Server, step: Step, stop: Callable[[], None]) -> None:
+    @pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM"])
+    def test_stopping_closes_every_connection_with_1001(self, how: str, server: Server, step: Step) -> None:
+        if how == "SIGTERM" and sys.platform == "win32":
+            pytest.skip("Windows has no SIGTERM to send to another process")
         with ExitStack() as stack:
             connections = [stack.enter_context(step.connect(role)) for role in step.roles for _ in range(2)]
             server.wait_for("Hello, client", count=len(connections))
-            stop()
+            server.press_ctrl_c() if how == "Ctrl-C" else server.process.send_signal(signal.SIGTERM)
             for connection in connections:
                 assert close_of(connection).code == 1001
         assert server.wait_ended() == 0
@@ -424,16 +427,6 @@ class Roles:
 class Shared:
     """Steps 5 to 9: many clients, one acquisition, and the log."""
 
-    def test_start_from_any_client_starts_it_for_all(self, fast_server: Server, pages: Pages) -> None:
-        first, second = pages.connect(), pages.connect()
-        pages.command(first, "START")
-        wait_for_readings(second, 2)
-        halt(pages, second)
-        stopped = count_of(first)
-        late = pages.connect()
-        start(pages, late, 2)
-        wait_until(lambda: count_of(first) >= stopped + 2, "readings on the first page again")
-
     def test_all_agree_whatever_others_do(self, fast_server: Server, pages: Pages) -> None:
         first, second = pages.connect(), pages.connect()
         pages.command(first, "START")
@@ -458,6 +451,9 @@ class Shared:
             shown = wait_until(lambda page=page: self.complete(page, expected), "every reading on every page")
             if page is not late:
                 assert len(shown) == len(expected)
+        # Anybody can start it again, for all.
+        pages.command(late, "START")
+        wait_for_readings(first, 2)
 
     def complete(self, page: Page, expected: list[list[float]]) -> list[list[float]] | None:
         """Return what the page shows once it has the last reading; it must be the end of `expected`."""
@@ -571,7 +567,9 @@ class Shared:
 class Plot:
     """Steps 6 to 9: the live plot."""
 
-    def test_plot_is_drawn_in_light_and_dark(self, fast_server: Server, pages: Pages) -> None:
+    def test_plot_in_light_and_dark_fills_a_phone_and_a_desktop(
+        self, fast_server: Server, pages: Pages
+    ) -> None:
         page = pages.connect(color_scheme="light")
         start(pages, page, 10)
         expect(page.get_by_role("figure", name="Live plot")).to_be_visible()
@@ -580,11 +578,6 @@ class Plot:
         # The colours follow the system's, also while no reading arrives.
         page.emulate_media(color_scheme="dark")
         wait_until(lambda: page.evaluate(PAINTED, "#5cabff"), "the line in its colour for dark")
-
-    def test_plot_fills_a_phone_and_a_desktop(self, fast_server: Server, pages: Pages) -> None:
-        page = pages.connect()
-        start(pages, page, 1)
-        halt(pages, page)
         for width, height in [(390, 844), (1280, 800)]:
             page.set_viewport_size({"width": width, "height": height})
             page.wait_for_function(
@@ -660,7 +653,7 @@ class Buttons:
         for page in (first, second, late):
             expect_running(page, False)
 
-    def test_legend_has_name_unit_and_latest_value(
+    def test_legend_has_name_unit_and_latest_value_and_a_pause_is_a_gap(
         self, fast_server: Server, step: Step, pages: Pages
     ) -> None:
         page = pages.connect()
@@ -675,13 +668,9 @@ class Buttons:
         expect(legend).to_have_text(
             [re.compile(rf"{name}\s*{row[name]:g}\s*{unit}") for name, unit in units.items()]
         )
-
-    def test_pause_is_a_gap_in_the_line(self, fast_server: Server, pages: Pages) -> None:
-        page = pages.connect()
-        for _ in range(2):
-            start(pages, page, 3)
-            halt(pages, page)
-        assert page.evaluate("() => window.plots.at(-1).data[1].includes(null)")
+        before = count_of(page)
+        start(pages, page, 3)
+        assert before in page.evaluate(BREAKS)
 
 
 class SeveralFields:
@@ -699,16 +688,7 @@ class SeveralFields:
         row = read_log(server.log)[0]
         assert reading == {"time": row["time_ns"] / 1e9, "x": row["x"], "y": row["y"], "z": row["z"]}
 
-    def test_drawn_against_the_sensors_time(self, fast_server: Server, pages: Pages) -> None:
-        page = pages.connect()
-        start(pages, page, 10)
-        halt(pages, page)
-        rows = [
-            [row["time_ns"] / 1e9, row["x"], row["y"], row["z"]] for row in read_log(fast_server.log)[::4]
-        ]
-        wait_until(lambda: page.evaluate(DRAWN_IN_SECONDS) == rows, "what is drawn is what is logged")
-
-    def test_lines_are_hidden_and_shown_from_the_legend(self, fast_server: Server, pages: Pages) -> None:
+    def test_drawn_by_the_sensors_time_and_hidden_on_demand(self, fast_server: Server, pages: Pages) -> None:
         page = pages.connect(color_scheme="light")
         start(pages, page, 10)
         button = page.get_by_role("button", name=re.compile("^y "))
@@ -719,6 +699,9 @@ class SeveralFields:
             wait_for_readings(page, 2)
             assert page.evaluate(PAINTED, "#c2410c") is (pressed == "true")
             button.press("Enter")
+        halt(pages, page)
+        rows = [[row["time_ns"] / 1e9, *list(row.values())[2:]] for row in read_log(fast_server.log)[::4]]
+        wait_until(lambda: page.evaluate(DRAWN_IN_SECONDS) == rows, "what is drawn is what is logged")
 
     def test_same_page_with_another_sensor(self, start_server: Starter, pages: Pages) -> None:
         start_server("--sensor", "cpu", "--rate", "200")
@@ -794,15 +777,6 @@ class NamedEvents(Programs):
             assert "\x1b" not in server.output
             assert "failed" not in server.output
             next_event(other, "heartbeat")
-
-    def test_files_and_what_is_no_file(self, server: Server, step: Step) -> None:
-        page = request("GET", "/?from=a-bookmark")
-        assert page.body == (step.folder / "client.html").read_bytes()
-        script = request("GET", "/common/static/events.js")
-        assert script.headers["Content-Type"] == "text/javascript; charset=utf-8"
-        outside = ("/../README.md", "/common/static/../log.py", "/%2e")
-        for path in ("/nothing", "/server.py", "/client.html", *outside):
-            assert request("GET", path).status == 404, path
 
 
 def request(

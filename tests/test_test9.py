@@ -96,13 +96,11 @@ class TestStep9(
                     client.sendall(part)
                 assert client.recv(4096).startswith(f"HTTP/1.1 {status} ".encode()), parts
 
-    def test_dashboard_path(self, server: Server, pages: Pages) -> None:
+    def test_terminal_shows_the_address_and_dashboard_path(self, server: Server, pages: Pages) -> None:
+        assert f"On this device, open: http://localhost:{PORT}/" in server.output
         page = pages.connect(f"http://localhost:{PORT}/dashboard")
         pages.command(page, "START")
         wait_for_readings(page, 2)
-
-    def test_terminal_shows_the_addresses(self, server: Server) -> None:
-        assert f"On this device, open: http://localhost:{PORT}/" in server.output
 
     def test_page_comes_back_after_the_server_restarts(
         self, start_server: Callable[..., Server], pages: Pages
