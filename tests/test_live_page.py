@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import UserList
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from fractions import Fraction
@@ -73,10 +74,9 @@ class TestLivePage:
     def url(live_page: LivePage) -> str:
         return f"http://localhost:{live_page._server.port}/"
 
-    def open(self, live_page: LivePage, pages: Pages) -> Page:
-        page = pages.open(self.url(live_page))
-        expect(page.get_by_role("status")).to_contain_text("Connected to")
-        return page
+    @pytest.fixture
+    def page(self, live_page: LivePage, pages: Pages) -> Page:
+        return pages.connect(self.url(live_page))
 
     @contextlib.contextmanager
     def client(self, live_page: LivePage) -> Iterator[ClientConnection]:
@@ -85,8 +85,7 @@ class TestLivePage:
         with connect(url, proxy=None, close_timeout=1) as client:
             yield client
 
-    def test_elements_of_every_kind(self, live_page: LivePage, pages: Pages) -> None:
-        page = self.open(live_page, pages)
+    def test_elements_of_every_kind(self, live_page: LivePage, page: Page) -> None:
         live_page.update(bar=37.5, meter=4, name="<b>x</b>", tick=True, choice="b", cell=0.25, picture=GIF)
         live_page.update(text="<b>bold</b>", title="Run 7", **{"outer-text": None})
         expect(page.locator("#text")).to_have_text("<b>bold</b>")
@@ -111,17 +110,15 @@ class TestLivePage:
         assert page.evaluate("picture.src").startswith("data:image/gif;base64,")
 
     def test_element_that_takes_no_value_does_not_stop_the_others(
-        self, live_page: LivePage, pages: Pages
+        self, live_page: LivePage, page: Page, pages: Pages
     ) -> None:
         pages.errors_are_expected = True
-        page = self.open(live_page, pages)
         for text in ("first", "second"):
             live_page.update(file="a/b", text=text)
             expect(page.locator("#text")).to_have_text(text)
         assert "accepts a filename" in pages.errors[0]
 
-    def test_numbers_of_every_kind(self, live_page: LivePage, pages: Pages) -> None:
-        page = self.open(live_page, pages)
+    def test_numbers_of_every_kind(self, live_page: LivePage, page: Page) -> None:
         float32 = SimpleNamespace(shape=(1, 1), dtype="torch.float32", item=lambda: 0.05000000074505806)
         for value, number, text in [
             (np.array([0.5]), 0.5, "0.5"),
@@ -146,9 +143,9 @@ class TestLivePage:
             assert page.evaluate("meter.value") == number, repr(value)
 
     def test_values_that_an_element_cannot_show_are_told_once(
-        self, live_page: LivePage, pages: Pages, capsys: pytest.CaptureFixture[str]
+        self, live_page: LivePage, page: Page, pages: Pages, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        page = self.open(live_page, pages)
+        unknown = "The page has no element with the id 'bra'"
         pages.errors_are_expected = True  # the page looks for the server that ends, if it has the time
         for number, (value, told) in enumerate(
             [
@@ -168,7 +165,7 @@ class TestLivePage:
         ):
             live_page._told.clear()
             for again in range(2):
-                live_page.update(meter=value, text=f"{number}, {again}")
+                live_page.update(meter=value, text=f"{number}, {again}", bra=again)
                 expect(page.locator("#text")).to_have_text(f"{number}, {again}")
             live_page.update(meter=None, text="next")
             expect(page.locator("#text")).to_have_text("next")
@@ -176,6 +173,7 @@ class TestLivePage:
             said = [line for line in output if line.startswith("The element with the id 'meter' ")]
             assert len(said) == (told is not None), (value, output)
             assert not said or told in said[0]
+            assert output.count(unknown) == (number == 0), output
         live_page.update(tick="False", choice="c", text="last")
         expect(page.locator("#text")).to_have_text("last")
         expect(page.locator("#tick")).not_to_be_checked()
@@ -188,7 +186,7 @@ class TestLivePage:
         self, live_page: LivePage, pages: Pages, capsys: pytest.CaptureFixture[str]
     ) -> None:
         live_page.update(text="x" * 500_000, cell="y" * 500_000, name="z")
-        page = self.open(live_page, pages)
+        page = pages.connect(self.url(live_page))
         expect(page.locator("#name")).to_have_value("z")
         lengths = "[text.textContent.length, cell.textContent.length]"
         wait_until(lambda: page.evaluate(lengths) == [500_000, 500_000], "all values are there")
@@ -215,8 +213,7 @@ class TestLivePage:
         assert values["text"] == "(This value has no text: RuntimeError.)"
         assert "The value for the id 'cell' has no text: ValueError" in printed(capsys)
 
-    def test_tracked_loops_within_one_another(self, live_page: LivePage, pages: Pages) -> None:
-        page = self.open(live_page, pages)
+    def test_tracked_loops_within_one_another(self, live_page: LivePage, page: Page) -> None:
         go_on, reached = threading.Event(), threading.Event()
 
         def loop() -> None:
@@ -243,18 +240,11 @@ class TestLivePage:
         expect(page.locator("#outer-text")).to_have_text("0 of 0 · took 0 s")
         assert page.evaluate("[outer.value, outer.max]") == [1, 1]
 
-    def test_tracked_items_of_which_nobody_can_tell_how_many_they_are(self, live_page: LivePage) -> None:
-        class Batches:
+    def test_total_that_is_given_or_that_nobody_knows(self, live_page: LivePage) -> None:
+        class Batches(UserList):
             def __len__(self) -> int:
                 raise TypeError("a stream has no length")
 
-            def __iter__(self) -> Iterator[int]:
-                return iter(range(3))
-
-        assert list(live_page.track(Batches(), id="outer")) == [0, 1, 2]
-        assert next(live_page.track(range(10**20), id="outer")) == 0
-
-    def test_total_that_is_given(self, live_page: LivePage) -> None:
         with self.client(live_page) as client:
             for total, begins in [
                 (10, "3 of 10 · "),
@@ -273,6 +263,8 @@ class TestLivePage:
                 assert (progress["count"], progress["total"]) == (3, 10 if total == 10 else 3)
             for total in (None, 10**400):
                 assert list(live_page.track("abc", id="outer", total=total)) == ["a", "b", "c"]
+        assert list(live_page.track(Batches("abc"), id="outer")) == ["a", "b", "c"]
+        assert next(live_page.track(range(10**20), id="outer")) == 0
         for wrong in (-1, float("nan"), "5", [5]):
             with pytest.raises(ValueError, match="its total is a number from 0 on"):
                 next(live_page.track("abc", id="inner", total=wrong))
@@ -301,7 +293,7 @@ class TestLivePage:
         pages.errors_are_expected = True
         live_page.update(bar=1, text="early")
         live_page.update(bar=2)
-        page = self.open(live_page, pages)
+        page = pages.connect(self.url(live_page))
         expect(page.locator("#text")).to_have_text("early")
         assert page.evaluate("bar.value") == 2
         page.reload()
@@ -326,8 +318,7 @@ class TestLivePage:
             # What comes next is the very last value, and only what has changed.
             assert next_event(slow, "values")["values"] == {"bar": 100_000}
 
-    def test_page_that_is_busy_catches_up_at_once(self, live_page: LivePage, pages: Pages) -> None:
-        page = self.open(live_page, pages)
+    def test_page_that_is_busy_catches_up_at_once(self, live_page: LivePage, page: Page) -> None:
         page.evaluate("""() => {
           window.changes = 0;
           new MutationObserver(() => changes++).observe(text, { childList: true });
@@ -362,7 +353,7 @@ class TestLivePage:
     ) -> None:
         monkeypatch.setattr("common.live_page.CLOSE_TIMEOUT", 10)
         pages.errors_are_expected = True
-        opened = [self.open(live_page, pages) for _ in range(3)]
+        opened = [pages.connect(self.url(live_page)) for _ in range(3)]
         live_page.update(text="the very last")
         before = time.monotonic()
         live_page.close()
@@ -430,17 +421,6 @@ class TestLivePage:
         assert "failed" not in output
         assert rf"The element with the id 'text' takes \x1b[31m\n{'x' * 188}" in output
 
-    def test_unknown_id_is_told_once(
-        self, live_page: LivePage, pages: Pages, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        page = self.open(live_page, pages)
-        for i in range(3):
-            live_page.update(bra=i, text=f"{i}")
-            expect(page.locator("#text")).to_have_text(f"{i}")
-        page.close()
-        live_page.close()
-        assert printed(capsys).count("The page has no element with the id 'bra'") == 1
-
     def test_address_is_printed_before_what_the_program_prints(
         self, own_page: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -454,11 +434,9 @@ class TestLivePage:
         with start(own_page, host="localhost", browser=False):
             assert "Listening on localhost" in "".join(lines)
 
-    def test_page_that_is_not_there(self) -> None:
+    def test_page_that_is_not_there_and_port_after_the_last(self, own_page: Path) -> None:
         with pytest.raises(FileNotFoundError, match=re.escape("nothing.html")):
             start("nothing.html")
-
-    def test_there_is_no_port_after_the_last(self, own_page: Path) -> None:
         with socket.create_server(("localhost", 65535)), pytest.raises(OSError, match="in use"):
             start(own_page, host="localhost", port=65535, browser=False)
 
@@ -538,7 +516,7 @@ page.update(text="before the end")
 input()
 """
 AGAIN = 'page = start("client.html")\npage.update(text="again")\ninput()\n'
-FORK = "import os, warnings\nwarnings.simplefilter('ignore')\n"
+FORK = PROGRAM + "import os, warnings\nwarnings.simplefilter('ignore')\n"
 
 
 STARTED = """
@@ -640,9 +618,7 @@ class TestPrograms:
 
     @needs_fork
     def test_forked_process_ends_without_the_page(self, run: Callable[..., Server], pages: Pages) -> None:
-        fork = (
-            FORK
-            + """
+        fork = """
 took = []
 for _ in range(3):
     before = time.monotonic()
@@ -654,8 +630,7 @@ for _ in range(3):
 page.update(text="soon" if min(took) < 2 else "late")
 input()
 """
-        )
-        program = run(PROGRAM + fork)
+        program = run(FORK + fork)
         page = pages.connect()
         program.enter()
         expect(page.locator("#text")).to_have_text("soon")
@@ -665,9 +640,7 @@ input()
 
     @needs_fork
     def test_forked_process_has_a_page_of_its_own(self, run: Callable[..., Server], pages: Pages) -> None:
-        fork = (
-            FORK
-            + """
+        fork = """
 child = os.fork()
 if child == 0:
     page = start("client.html", browser=False)
@@ -678,8 +651,7 @@ input()
 os.kill(child, 9)
 os.waitpid(child, 0)
 """
-        )
-        program = run(PROGRAM + fork)
+        program = run(FORK + fork)
         page = pages.connect()
         program.enter()
         program.wait_for("Listening on", 2)
