@@ -226,18 +226,13 @@ def check(found: Found) -> str:
     return next(filter(None, problems), "")
 
 
-@pytest.mark.parametrize("found", PYTHON, ids=lambda found: found.where)
-def test_patterns_in_python(found: Found) -> None:
+# A browser tries the ways to match a pattern as Python does, one after the other.
+@pytest.mark.parametrize("found", PYTHON + JAVASCRIPT, ids=lambda found: found.where)
+def test_patterns(found: Found) -> None:
     assert check(found) == ""
 
 
-@pytest.mark.parametrize("found", JAVASCRIPT, ids=lambda found: found.where)
-def test_patterns_in_javascript(found: Found) -> None:
-    """A browser tries the ways to match a pattern as Python does, one after the other."""
-    assert check(found) == ""
-
-
-# Patterns that are known to be slow: with them the tests above fail.
+# Patterns that are known to be slow: with them the test above fails.
 SLOW = [
     ("fullmatch", r"(a+)+b"),
     ("fullmatch", r"(?:\w+|\d)*!"),
