@@ -273,6 +273,9 @@ class OnDemand:
         server = start_server("--host", "localhost", "--port", str(port))
         assert f"Listening on localhost, port {port}" in server.output
         assert "other devices" not in server.output.lower()
+        # Who comes by another address of this machine stands for another device; not every system has one.
+        with pytest.raises((ConnectionRefusedError, TimeoutError)):
+            socket.create_connection(("127.0.0.2", port), timeout=3)
         url = f"http://localhost:{port}/" if pages.step.number == 9 else None
         page = pages.open(url)
         if url:
@@ -730,6 +733,7 @@ class NamedEvents(Programs):
         pages.errors_are_expected = True
         port = free_port()
         server = start_server("--port", str(port))
+        assert f"Listening on port {port}" in server.output
         assert f"On this device, open: http://localhost:{port}/" in server.output
         page = pages.connect(f"http://localhost:{port}/")
         expect(page.get_by_role("status")).to_have_text(f"Connected to localhost:{port}")
