@@ -85,7 +85,7 @@ class TestLivePage:
         with connect(url, proxy=None, close_timeout=1) as client:
             yield client
 
-    def test_elements_of_every_kind(self, live_page: LivePage, page: Page) -> None:
+    def test_elements_of_every_kind(self, live_page: LivePage, page: Page, pages: Pages) -> None:
         live_page.update(bar=37.5, meter=4, name="<b>x</b>", tick=True, choice="b", cell=0.25, picture=GIF)
         live_page.update(text="<b>bold</b>", title="Run 7", **{"outer-text": None})
         expect(page.locator("#text")).to_have_text("<b>bold</b>")
@@ -108,10 +108,8 @@ class TestLivePage:
         live_page.update(picture=memoryview(GIF), cell="last")
         expect(page.locator("#cell")).to_have_text("last")
         assert page.evaluate("picture.src").startswith("data:image/gif;base64,")
-
-    def test_element_that_takes_no_value_does_not_stop_the_others(
-        self, live_page: LivePage, page: Page, pages: Pages
-    ) -> None:
+        assert pages.errors == []
+        # One that takes no value does not stop the others.
         pages.errors_are_expected = True
         for text in ("first", "second"):
             live_page.update(file="a/b", text=text)
@@ -348,23 +346,6 @@ class TestLivePage:
             for thread in threads:
                 thread.join()
 
-    def test_close_delivers_the_last_values_to_every_page(
-        self, live_page: LivePage, pages: Pages, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("common.live_page.CLOSE_TIMEOUT", 10)
-        pages.errors_are_expected = True
-        opened = [pages.connect(self.url(live_page)) for _ in range(3)]
-        live_page.update(text="the very last")
-        before = time.monotonic()
-        live_page.close()
-        assert time.monotonic() - before < 10
-        for page in opened:
-            expect(page.locator("#text")).to_have_text("the very last")
-            expect(page.get_by_role("status")).to_have_text("The run has ended.")
-        socket.create_server(("localhost", live_page._server.port)).close()
-        live_page.update(text="too late")
-        live_page.close()
-
     def test_page_that_comes_back_after_the_end_shows_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("common.live_page.CLOSE_TIMEOUT", 0.0)
         monkeypatch.setattr("common.live_page.RETURN_TIMEOUT", 20.0)
@@ -393,6 +374,7 @@ class TestLivePage:
             assert CLOSE_TIMEOUT - 0.2 <= time.monotonic() - before < CLOSE_TIMEOUT + 3
             other.join()
             before = time.monotonic()
+            live_page.update(text="too late")
             live_page.close()
             assert time.monotonic() - before < 1
 
@@ -663,13 +645,16 @@ os.waitpid(child, 0)
         assert program.wait_ended() == 0
 
     def test_page_that_is_started_again(
-        self, run: Callable[..., Server], pages: Pages, browser_script: tuple[str, Path]
+        self, run: Callable[..., Server], pages: Pages, tmp_path: Path
     ) -> None:
+        # What stands for a browser writes the addresses that it is to open into a file.
+        opened, script = tmp_path / "opened.txt", tmp_path / "browser.py"
+        script.write_text(f"import sys; open({str(opened)!r}, 'a').write(sys.argv[1] + '\\n')")
+        browser = f'"{sys.executable}" "{script}" %s'
         # As a cell of a notebook that is run again, and then once more after its end.
-        command, opened = browser_script
         patient = "import common.live_page\ncommon.live_page.RETURN_TIMEOUT = 60.0\n"
         once_more = "page.close()\ninput()\n" + AGAIN.replace("again", "once more").removesuffix("input()\n")
-        program = run(patient + PROGRAM + AGAIN + once_more, BROWSER=command)
+        program = run(patient + PROGRAM + AGAIN + once_more, BROWSER=browser)
         wait_until(opened.exists, "the browser is opened")
         # It begins where the first has been, also if that was not the port that it asked for.
         page = pages.connect()
@@ -703,13 +688,6 @@ os.waitpid(child, 0)
         run(PROGRAM.removesuffix("input()\n") + other)
         expect(pages.connect().locator("#text")).to_have_text("before the end")
         expect(pages.connect(f"http://localhost:{PORT + 2}/").locator("#text")).to_have_text("other")
-
-    @pytest.fixture
-    def browser_script(self, tmp_path: Path) -> tuple[str, Path]:
-        """What stands for a browser, and the file into which it writes the addresses that it is to open."""
-        opened, script = tmp_path / "opened.txt", tmp_path / "browser.py"
-        script.write_text(f"import sys; open({str(opened)!r}, 'a').write(sys.argv[1] + '\\n')")
-        return f'"{sys.executable}" "{script}" %s', opened
 
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can be without a browser")
     def test_no_browser(self, run: Callable[..., Server], pages: Pages) -> None:

@@ -54,16 +54,20 @@ class TestStep9(
             assert head.headers["Content-Length"] == str(len(content))
             assert head.headers["Content-Type"] == got.headers["Content-Type"]
 
-    def test_page_needs_nothing_else(self, server: Server, pages: Pages) -> None:
-        page = pages.open()
+    def test_page_at_the_other_path_needs_nothing_else(self, server: Server, pages: Pages) -> None:
+        assert f"On this device, open: http://localhost:{PORT}/" in server.output
+        page = pages.open(f"http://localhost:{PORT}/dashboard")
         loaded: list[str] = []
         page.on("request", lambda request: loaded.append(request.url))
         page.reload()
         paths = {url.removeprefix(f"http://localhost:{PORT}") for url in loaded}
         assert paths <= set(FILES)
-        assert paths >= {"/", "/common/static/style.css", "/common/static/plot.js"}
+        assert paths >= {"/dashboard", "/common/static/style.css", "/common/static/plot.js"}
+        pages.button(page, "Connect").click()
+        pages.command(page, "START")
+        wait_for_readings(page, 2)
 
-    def test_anything_else_is_404(self, server: Server) -> None:
+    def test_anything_else_is_404_or_405(self, server: Server) -> None:
         for path in [
             "/nothing", "/server.py", "/client.html", "/logs", "/logs/", "/common/", "/common/static/",
             "/common/log.py", "/../README.md", "/common/static/../log.py", "/common/static/%2e%2e/log.py",
@@ -73,8 +77,6 @@ class TestStep9(
             assert response.status == 404, path
             assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
             assert response.body == b"Nothing here. The dashboard is at / and at /dashboard.\n"
-
-    def test_other_methods_are_405(self, server: Server) -> None:
         for method, body in itertools.product(
             ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "FOO"], [None, b"x" * 100_000]
         ):
@@ -95,12 +97,6 @@ class TestStep9(
                 for part in parts:
                     client.sendall(part)
                 assert client.recv(4096).startswith(f"HTTP/1.1 {status} ".encode()), parts
-
-    def test_terminal_shows_the_address_and_dashboard_path(self, server: Server, pages: Pages) -> None:
-        assert f"On this device, open: http://localhost:{PORT}/" in server.output
-        page = pages.connect(f"http://localhost:{PORT}/dashboard")
-        pages.command(page, "START")
-        wait_for_readings(page, 2)
 
     def test_page_comes_back_after_the_server_restarts(
         self, start_server: Callable[..., Server], pages: Pages
