@@ -344,7 +344,7 @@ class OtherPages:
 class Acquisition:
     """Steps 4 to 9: starting and stopping."""
 
-    def test_start_and_stop_from_the_page(self, fast_server: Server, pages: Pages) -> None:
+    def test_start_stop_and_lost_sockets_on_the_page(self, fast_server: Server, pages: Pages) -> None:
         page = pages.connect()
         response = page.get_by_label("Response")
         for _ in range(2):
@@ -355,6 +355,15 @@ class Acquisition:
             expect(response).to_have_text("OK: stopped")
         fast_server.wait_for("Received 'START'", count=2)
         fast_server.wait_for("Received 'STOP'", count=2)
+        for name, says in [("control", "control socket"), ("readings", "data socket")]:
+            expect(page.get_by_role("status")).to_contain_text("Connected to")
+            # What the browser tells a page whose connection broke.
+            page.evaluate(LOSE_SOCKET, name)
+            expect(page.get_by_role("status")).to_have_text(
+                re.compile(f"Disconnected: {says}: the connection was lost \\(close code 1006\\)")
+            )
+            page.get_by_role("button", name="Connect").click()
+        expect(page.get_by_role("status")).to_contain_text("Connected to")
 
     def wait_for_data(self, page: Page) -> None:
         wait_for_readings(page, 2)
@@ -392,18 +401,6 @@ class Acquisition:
             values = step.values(data.recv(timeout=30))
         assert len(values) == (2 if step.number >= 8 else 1)
         assert all(0 <= value <= 100 for value in values)
-
-    def test_either_socket_gone_is_told_on_the_page(self, server: Server, pages: Pages) -> None:
-        page = pages.connect()
-        for name, says in [("control", "control socket"), ("readings", "data socket")]:
-            expect(page.get_by_role("status")).to_contain_text("Connected to")
-            # What the browser tells a page whose connection broke.
-            page.evaluate(LOSE_SOCKET, name)
-            expect(page.get_by_role("status")).to_have_text(
-                re.compile(f"Disconnected: {says}: the connection was lost \\(close code 1006\\)")
-            )
-            page.get_by_role("button", name="Connect").click()
-        expect(page.get_by_role("status")).to_contain_text("Connected to")
 
 
 class Roles:

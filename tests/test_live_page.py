@@ -363,7 +363,9 @@ class TestLivePage:
             closing.join(10)
         assert not closing.is_alive()
 
-    def test_close_is_bounded_in_time(self, live_page: LivePage) -> None:
+    def test_close_is_bounded_in_time(self, live_page: LivePage, page: Page, pages: Pages) -> None:
+        pages.errors_are_expected = True  # the page looks for the server
+        # The one says what it shows, the other does not.
         with self.client(live_page) as client:
             live_page.update(text="unanswered")
             assert next_event(client, "values")["values"] == {"text": "unanswered"}
@@ -575,6 +577,12 @@ class TestPrograms:
             ("sys.exit(3)", "The run has ended.", 3),
             ("1 / 0", "The run has failed: ZeroDivisionError: division by zero", 1),
             ("with page: raise OSError('no disk')", "The run has failed: OSError: no disk", 1),
+            pytest.param(
+                "input()",
+                "The run has been interrupted.",
+                -signal.SIGINT,
+                marks=pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send"),
+            ),
         ],
     )
     def test_program_that_ends(
@@ -584,19 +592,12 @@ class TestPrograms:
         page = pages.connect()
         program.enter()
         expect(page.locator("#text")).to_have_text("the end")
+        if code == "input()":
+            program.process.send_signal(signal.SIGINT)
         expect(page.get_by_role("status")).to_have_text(how)
         assert program.wait_ended() == status
-
-    @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to another process")
-    def test_ctrl_c(self, run: Callable[..., Server], pages: Pages) -> None:
-        program = run(PROGRAM)
-        page = pages.connect()
-        expect(page.locator("#text")).to_have_text("before the end")
-        program.process.send_signal(signal.SIGINT)
-        expect(page.get_by_role("status")).to_have_text("The run has been interrupted.")
-        assert program.wait_ended() == -signal.SIGINT
         # The program's own traceback, and no other.
-        assert program.output.count("Traceback") == 1
+        assert program.output.count("Traceback") == (code != "sys.exit(3)")
 
     @needs_fork
     def test_forked_process_ends_without_the_page(self, run: Callable[..., Server], pages: Pages) -> None:

@@ -20,7 +20,7 @@ from playwright.sync_api import Locator, Page, expect
 from websockets.sync.client import ClientConnection
 
 from common.demos.market import ReplayedMarket, SimulatedMarket, fictional_symbols
-from tests.conftest import Pages
+from tests.conftest import Pages, Starter
 from tests.promises import Console, NamedEvents, next_event, send_event
 from tests.support import Server, Step, messages
 
@@ -35,7 +35,6 @@ RECTANGLES = """(cell) => {
   return [...range.getClientRects()].map(({ left, right }) => [left, right]);
 }"""
 
-StartServer = Callable[..., Server]
 Write = Callable[..., Path]
 
 
@@ -161,7 +160,7 @@ class TestStep12(Console, NamedEvents):
         assert "\x1b" not in server.output
 
     def test_twenty_clients_get_exactly_what_they_asked_for(
-        self, start_server: StartServer, step: Step, write: Write
+        self, start_server: Starter, step: Step, write: Write
     ) -> None:
         # Five hundred symbols, of which each changes in each of the 25 updates, ten updates a second.
         symbols, cents = fictional_symbols(), random.Random(12)
@@ -195,7 +194,7 @@ class TestStep12(Console, NamedEvents):
                 assert quotes == [update[symbol] for update in received[0][-len(updates) :]]
 
     def test_nothing_is_sent_when_nothing_has_changed(
-        self, start_server: StartServer, step: Step, write: Write
+        self, start_server: Starter, step: Step, write: Write
     ) -> None:
         rows = [f"{i},{symbol}" for i in range(20) for symbol in (f"MOVES,{i + 1}", "STAYS,12.34")]
         server = start_server("--rate", "20", "--source", str(write(*rows)))
@@ -209,7 +208,7 @@ class TestStep12(Console, NamedEvents):
         server.wait_for(ENDED)
         assert server.lines.count(ENDED) == 1
 
-    def test_seed_decides_the_prices(self, start_server: StartServer, step: Step) -> None:
+    def test_seed_decides_the_prices(self, start_server: Starter, step: Step) -> None:
         start_server("--seed", "12")
         with step.connect() as client:
             send_event(client, "subscribe", fictional_symbols())
@@ -348,7 +347,7 @@ class TestStep12(Console, NamedEvents):
         assert self.played(write(*rows)) == [{"A": 1, "B": 7}, {"B": 8}, {"A": 2}]
 
     def test_recording_is_shown_with_exact_decimals_until_its_end(
-        self, start_server: StartServer, pages: Pages, write: Write
+        self, start_server: Starter, pages: Pages, write: Write
     ) -> None:
         shown = {
             # As floats, these would be 0.19999999999999998 and -0.009999999999999787.
@@ -378,7 +377,7 @@ class TestStep12(Console, NamedEvents):
     # The page
 
     def test_prices_shown_equal_prices_sent_in_rows_that_stay(
-        self, start_server: StartServer, step: Step, pages: Pages, write: Write
+        self, start_server: Starter, step: Step, pages: Pages, write: Write
     ) -> None:
         walk = list(itertools.accumulate(random.Random(1).choices([-7, -2, 3, 8], k=150), initial=2000))
         rows = [f"{i},{symbol},{price / 100:.2f}" for i, price in enumerate(walk) for symbol in "ABC"]
@@ -427,7 +426,7 @@ class TestStep12(Console, NamedEvents):
         for height, price in zip(heights, latest, strict=True):
             assert height - heights[0] == pytest.approx((price - latest[0]) * scale, abs=0.2)
 
-    def test_drawn_once_a_frame_and_bounded(self, start_server: StartServer, pages: Pages) -> None:
+    def test_drawn_once_a_frame_and_bounded(self, start_server: Starter, pages: Pages) -> None:
         start_server("--rate", "0.01")
         page = pages.connect()
         expect(row(page, "BALAN").locator(".price")).to_have_text(PRICE)
@@ -513,7 +512,7 @@ class TestStep12(Console, NamedEvents):
         expect(page.get_by_text("499 of 500 chosen")).to_be_visible()
 
     def test_choice_survives_a_reload_and_a_restart(
-        self, start_server: StartServer, pages: Pages, write: Write
+        self, start_server: Starter, pages: Pages, write: Write
     ) -> None:
         pages.errors_are_expected = True
         server = start_server()
@@ -550,7 +549,7 @@ class TestStep12(Console, NamedEvents):
             expect_chosen(page, ["BALEX", "OTHER"])
 
     def test_fits_the_screen_and_no_price_however_long_covers_another_cell(
-        self, start_server: StartServer, pages: Pages, write: Write
+        self, start_server: Starter, pages: Pages, write: Write
     ) -> None:
         prices = {
             "USUAL": ("67012.12", "66000.01"),

@@ -61,10 +61,8 @@ class Feed:
 
     def send(self, *temperatures: float, sensor_id: str = "oven-01", timestamp: float | None = None) -> None:
         for temperature in temperatures:
-            self.line(sensor_id=sensor_id, timestamp=timestamp or time.time(), temperature=temperature)
-
-    def line(self, **members: Any) -> None:
-        self.raw(json.dumps(members).encode() + b"\n")
+            reading = {"sensor_id": sensor_id, "timestamp": timestamp or time.time()}
+            self.raw(json.dumps(reading | {"temperature": temperature}).encode() + b"\n")
 
     def raw(self, data: bytes) -> None:
         self.socket.sendall(data)
@@ -153,8 +151,10 @@ class TestStep13(Console, NamedEvents):
                 assert [round(t * 1000) > before[-1] for t in after] == [True] * len(after)
 
     def test_seed_and_rate(self, start_server: Starter, step: Step) -> None:
-        floor = Floor(rate=20, seed=7)
-        temperatures = [floor.read()[0]["temperature"] for _ in range(5)]
+        temperatures, others = (
+            [floor.read()[0]["temperature"] for _ in range(5)] for floor in (Floor(20, 7), Floor(20, 8))
+        )
+        assert temperatures != others
         start_server("--seed", "7", "--rate", "20")
         with step.connect() as client:
             figure = next_event(client, "figure")
@@ -164,7 +164,8 @@ class TestStep13(Console, NamedEvents):
                 values += [r["average"] for r in readings if r["sensor_id"] == "press-01"]
         assert values[:5] == [round(sum(temperatures[:n]) / n, 2) for n in range(1, 6)]
 
-    def test_plot_and_tiles_of_the_simulated_floor(self, server: Server, pages: Pages) -> None:
+    def test_plot_and_tiles_of_the_simulated_floor(self, start_server: Starter, pages: Pages) -> None:
+        start_server("--rate", "100")
         requests = []
         page = pages.open("about:blank")
         page.on("request", lambda request: requests.append(request.url))
@@ -183,10 +184,7 @@ class TestStep13(Console, NamedEvents):
         news = {"sensor_id": "early", "state": "normal", "timestamp": time.time(), "temperature": 20}
         page.evaluate("(news) => socket.dispatch('sensors', { data: [news] })", news)
         expect(tile(page, "early")).to_have_count(0)
-
-    def test_one_call_a_frame_for_all_traces(self, start_server: Starter, pages: Pages) -> None:
-        start_server("--rate", "100")
-        page = pages.connect()
+        # Plotly is called once a frame, for all lines.
         wait_drawn(page, "oven-03", 10)
         page.evaluate(COUNT_CALLS)
         page.wait_for_function("calls >= 8")
@@ -617,12 +615,9 @@ class TestStep13(Console, NamedEvents):
         server, feed = start_feed()
         # What JSON needs twelve characters for, and as many digits as there can be.
         names = ["\U0001f600" * 49 + end for end in "\U0001f601\U0001f602"]
+        began = time.time() - 9
         readings = [
-            {
-                "sensor_id": name,
-                "timestamp": time.time() - 9 + i / 1e6,
-                "temperature": -1.2345678901234567e-05,
-            }
+            {"sensor_id": name, "timestamp": began + i / 1e6, "temperature": -1.2345678901234567e-05}
             for i in range(2500)
             for name in names
         ]
@@ -776,9 +771,3 @@ class TestFactory:
         assert "oven-03" in hot
         assert any("pump-03" not in r for r in rounds)
         assert all(25 < temperature < 95 for r in rounds for temperature in r.values())
-
-    def test_seed_decides_the_temperatures(self) -> None:
-        first, same, other = (
-            [reading["temperature"] for reading in Floor(rate=2, seed=seed).read()] for seed in (1, 1, 2)
-        )
-        assert first == same != other

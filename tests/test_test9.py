@@ -3,11 +3,10 @@
 import itertools
 import re
 import socket
-from collections.abc import Callable
 
 from playwright.sync_api import expect
 
-from tests.conftest import Pages
+from tests.conftest import Pages, Starter
 from tests.page import DRAWN_IN_SECONDS, wait_for_readings
 from tests.promises import (
     Acquisition,
@@ -98,9 +97,7 @@ class TestStep9(
                     client.sendall(part)
                 assert client.recv(4096).startswith(f"HTTP/1.1 {status} ".encode()), parts
 
-    def test_page_comes_back_after_the_server_restarts(
-        self, start_server: Callable[..., Server], pages: Pages
-    ) -> None:
+    def test_page_comes_back_after_the_server_restarts(self, start_server: Starter, pages: Pages) -> None:
         pages.errors_are_expected = True
         server = start_server("--rate", "200")
         first, second = pages.connect(), pages.connect()
