@@ -206,13 +206,8 @@ class TestCallbacks:
             assert next(name for name in names if name != "heartbeat") == "end", "errors are for their own"
         output = printed(capsys)
         assert "\x1b" not in output
-        for name in (
-            "plain_fails",
-            "coroutine_fails",
-            "awaits_what_is_cancelled",
-            "goodbye_fails",
-            "<lambda>",
-        ):
+        failed = (plain_fails, coroutine_fails, awaits_what_is_cancelled, goodbye_fails)
+        for name in ("<lambda>", *(func.__name__ for func in failed)):
             assert re.search(rf"^{name}\(\), the handler of .*\(test_events\.py:", output, re.M), name
 
     def test_timers(self, server: EventServer, capsys: pytest.CaptureFixture[str]) -> None:

@@ -59,9 +59,6 @@ def shown(client: ClientConnection) -> dict[str, Any]:
     return values["values"]
 
 
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="only POSIX has fork()")
-
-
 class TestLivePage:
     step = "test11"
 
@@ -500,7 +497,6 @@ page.update(text="before the end")
 input()
 """
 AGAIN = 'page = start("client.html")\npage.update(text="again")\ninput()\n'
-FORK = PROGRAM + "import os, warnings\nwarnings.simplefilter('ignore')\n"
 
 
 STARTED = """
@@ -599,9 +595,13 @@ class TestPrograms:
         # The program's own traceback, and no other.
         assert program.output.count("Traceback") == (code != "sys.exit(3)")
 
-    @needs_fork
-    def test_forked_process_ends_without_the_page(self, run: Callable[..., Server], pages: Pages) -> None:
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="only POSIX has fork()")
+    def test_forked_process_ends_without_the_page_or_has_its_own(
+        self, run: Callable[..., Server], pages: Pages
+    ) -> None:
         fork = """
+import os, warnings
+warnings.simplefilter('ignore')
 took = []
 for _ in range(3):
     before = time.monotonic()
@@ -612,18 +612,6 @@ for _ in range(3):
 # Each would wait for 2 s; a busy machine may hold up one of them for as long.
 page.update(text="soon" if min(took) < 2 else "late")
 input()
-"""
-        program = run(FORK + fork)
-        page = pages.connect()
-        program.enter()
-        expect(page.locator("#text")).to_have_text("soon")
-        program.enter()
-        expect(page.get_by_role("status")).to_have_text("The run has ended.")
-        assert program.wait_ended() == 0
-
-    @needs_fork
-    def test_forked_process_has_a_page_of_its_own(self, run: Callable[..., Server], pages: Pages) -> None:
-        fork = """
 child = os.fork()
 if child == 0:
     page = start("client.html", browser=False)
@@ -634,8 +622,10 @@ input()
 os.kill(child, 9)
 os.waitpid(child, 0)
 """
-        program = run(FORK + fork)
+        program = run(PROGRAM + fork)
         page = pages.connect()
+        program.enter()
+        expect(page.locator("#text")).to_have_text("soon")
         program.enter()
         program.wait_for("Listening on", 2)
         other = pages.connect(f"http://localhost:{PORT + 1}/")

@@ -35,11 +35,6 @@ class Found:
     methods: tuple[str, ...] = ("search",)
 
 
-def names_in(expression: ast.expr) -> set[str]:
-    """Return the names in an expression, of which more than one may stand for a pattern."""
-    return {node.id for node in ast.walk(expression) if isinstance(node, ast.Name)}
-
-
 def in_python(path: str) -> Iterator[Found]:
     """Find the patterns in a module of `common`, or in a server: what is given to the functions of `re`."""
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
@@ -67,7 +62,8 @@ def in_python(path: str) -> Iterator[Found]:
         if call.func.attr == "compile":
             name = compiled.get(call)
             flags = names[name].flags if name else 0
-            used = [other.func for other in calls if name in names_in(other.func.value)]
+            # Also where it is one of two, as in `(ONE if short else OTHER).match(text)`.
+            used = [other.func for other in calls if f"id='{name}'" in ast.dump(other.func.value)]
             methods = {func.attr for func in used} & METHODS or METHODS
         yield Found(where, pattern, flags & ~re.UNICODE, tuple(sorted(methods)))
 

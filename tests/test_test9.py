@@ -41,7 +41,7 @@ class TestStep9(
 ):
     step = "test9"
 
-    def test_files_of_the_page(self, server: Server) -> None:
+    def test_files_of_the_page_and_nothing_else(self, server: Server) -> None:
         for path, (file, content_type) in FILES.items():
             content = (ROOT / file).read_bytes()
             got = request("GET", f"{path}?from=a-bookmark")
@@ -52,21 +52,6 @@ class TestStep9(
             assert (head.status, head.body) == (200, b"")
             assert head.headers["Content-Length"] == str(len(content))
             assert head.headers["Content-Type"] == got.headers["Content-Type"]
-
-    def test_page_at_the_other_path_needs_nothing_else(self, server: Server, pages: Pages) -> None:
-        assert f"On this device, open: http://localhost:{PORT}/" in server.output
-        page = pages.open(f"http://localhost:{PORT}/dashboard")
-        loaded: list[str] = []
-        page.on("request", lambda request: loaded.append(request.url))
-        page.reload()
-        paths = {url.removeprefix(f"http://localhost:{PORT}") for url in loaded}
-        assert paths <= set(FILES)
-        assert paths >= {"/dashboard", "/common/static/style.css", "/common/static/plot.js"}
-        pages.button(page, "Connect").click()
-        pages.command(page, "START")
-        wait_for_readings(page, 2)
-
-    def test_anything_else_is_404_or_405(self, server: Server) -> None:
         for path in [
             "/nothing", "/server.py", "/client.html", "/logs", "/logs/", "/common/", "/common/static/",
             "/common/log.py", "/../README.md", "/common/static/../log.py", "/common/static/%2e%2e/log.py",
@@ -83,6 +68,19 @@ class TestStep9(
             assert response.status == 405, method
             assert response.headers["Allow"] == "GET, HEAD"
             assert response.body == b"This server answers GET and HEAD only.\n"
+
+    def test_page_at_the_other_path_needs_nothing_else(self, server: Server, pages: Pages) -> None:
+        assert f"On this device, open: http://localhost:{PORT}/" in server.output
+        page = pages.open(f"http://localhost:{PORT}/dashboard")
+        loaded: list[str] = []
+        page.on("request", lambda request: loaded.append(request.url))
+        page.reload()
+        paths = {url.removeprefix(f"http://localhost:{PORT}") for url in loaded}
+        assert paths <= set(FILES)
+        assert paths >= {"/dashboard", "/common/static/style.css", "/common/static/plot.js"}
+        pages.button(page, "Connect").click()
+        pages.command(page, "START")
+        wait_for_readings(page, 2)
 
     def test_requests_that_the_library_would_hang_up_on(self, server: Server) -> None:
         for parts, status in [
