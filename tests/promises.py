@@ -15,7 +15,6 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,15 @@ from websockets.frames import Close
 from websockets.sync.client import ClientConnection, connect
 
 from tests.conftest import Pages, Starter
-from tests.page import DRAWN_IN_SECONDS, LOSE_SOCKET, PAINTED, count_of, wait_for_all, wait_for_readings
+from tests.page import (
+    BREAKS,
+    DRAWN_IN_SECONDS,
+    LOSE_SOCKET,
+    PAINTED,
+    count_of,
+    wait_for_all,
+    wait_for_readings,
+)
 from tests.rows import disturb
 from tests.support import (
     PORT,
@@ -91,18 +98,14 @@ class Console:
         server.wait_for("Bye, client", count=len(step.roles))
         assert sum("Listening on" in line for line in server.lines) == 1
 
-    def test_ctrl_c_closes_every_connection_with_1001(self, server: Server, step: Step) -> None:
-        self.check_stopping(server, step, server.press_ctrl_c)
-
-    @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to send to another process")
-    def test_sigterm_closes_every_connection_with_1001(self, server: Server, step: Step) -> None:
-        self.check_stopping(server, step, lambda: server.process.send_signal(signal.SIGTERM))
-
-    def check_stopping(self, server: Server, step: Step, stop: Callable[[], None]) -> None:
+    @pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM"])
+    def test_stopping_closes_every_connection_with_1001(self, how: str, server: Server, step: Step) -> None:
+        if how == "SIGTERM" and sys.platform == "win32":
+            pytest.skip("Windows has no SIGTERM to send to another process")
         with ExitStack() as stack:
             connections = [stack.enter_context(step.connect(role)) for role in step.roles for _ in range(2)]
             server.wait_for("Hello, client", count=len(connections))
-            stop()
+            server.press_ctrl_c() if how == "Ctrl-C" else server.process.send_signal(signal.SIGTERM)
             for connection in connections:
                 assert close_of(connection).code == 1001
         assert server.wait_ended() == 0
@@ -263,10 +266,13 @@ class OnDemand:
         server.stop()
         expect(status).to_have_text(re.compile("Disconnected: .*the server has stopped"))
 
-    def test_address_with_port_and_pasted_address(self, start_server: Starter, pages: Pages) -> None:
+    def test_address_with_port_of_localhost_and_pasted_address(
+        self, start_server: Starter, pages: Pages
+    ) -> None:
         port = free_port()
-        server = start_server("--port", str(port))
-        assert f"Listening on port {port}" in server.output
+        server = start_server("--host", "localhost", "--port", str(port))
+        assert f"Listening on localhost, port {port}" in server.output
+        assert "other devices" not in server.output.lower()
         url = f"http://localhost:{port}/" if pages.step.number == 9 else None
         page = pages.open(url)
         if url:
@@ -294,13 +300,6 @@ class OnDemand:
             address.fill("localhost")
             page.get_by_role("button", name="Connect").click()
             expect(status).to_have_text("Connected to localhost")
-
-    def test_host_localhost_keeps_others_out(self, start_server: Starter, step: Step) -> None:
-        server = start_server("--host", "localhost")
-        assert f"Listening on localhost, port {PORT}" in server.output
-        assert "other devices" not in server.output.lower()
-        with step.connect():
-            server.wait_for("Hello, client")
 
 
 class Stalled:
@@ -345,7 +344,7 @@ class OtherPages:
 class Acquisition:
     """Steps 4 to 9: starting and stopping."""
 
-    def test_start_and_stop_from_the_page(self, fast_server: Server, pages: Pages) -> None:
+    def test_start_stop_and_lost_sockets_on_the_page(self, fast_server: Server, pages: Pages) -> None:
         page = pages.connect()
         response = page.get_by_label("Response")
         for _ in range(2):
@@ -356,6 +355,15 @@ class Acquisition:
             expect(response).to_have_text("OK: stopped")
         fast_server.wait_for("Received 'START'", count=2)
         fast_server.wait_for("Received 'STOP'", count=2)
+        for name, says in [("control", "control socket"), ("readings", "data socket")]:
+            expect(page.get_by_role("status")).to_contain_text("Connected to")
+            # What the browser tells a page whose connection broke.
+            page.evaluate(LOSE_SOCKET, name)
+            expect(page.get_by_role("status")).to_have_text(
+                re.compile(f"Disconnected: {says}: the connection was lost \\(close code 1006\\)")
+            )
+            page.get_by_role("button", name="Connect").click()
+        expect(page.get_by_role("status")).to_contain_text("Connected to")
 
     def wait_for_data(self, page: Page) -> None:
         wait_for_readings(page, 2)
@@ -394,18 +402,6 @@ class Acquisition:
         assert len(values) == (2 if step.number >= 8 else 1)
         assert all(0 <= value <= 100 for value in values)
 
-    def test_either_socket_gone_is_told_on_the_page(self, server: Server, pages: Pages) -> None:
-        page = pages.connect()
-        for name, says in [("control", "control socket"), ("readings", "data socket")]:
-            expect(page.get_by_role("status")).to_contain_text("Connected to")
-            # What the browser tells a page whose connection broke.
-            page.evaluate(LOSE_SOCKET, name)
-            expect(page.get_by_role("status")).to_have_text(
-                re.compile(f"Disconnected: {says}: the connection was lost \\(close code 1006\\)")
-            )
-            page.get_by_role("button", name="Connect").click()
-        expect(page.get_by_role("status")).to_contain_text("Connected to")
-
 
 class Roles:
     """Steps 4b to 9: the path tells the role."""
@@ -423,16 +419,6 @@ class Roles:
 
 class Shared:
     """Steps 5 to 9: many clients, one acquisition, and the log."""
-
-    def test_start_from_any_client_starts_it_for_all(self, fast_server: Server, pages: Pages) -> None:
-        first, second = pages.connect(), pages.connect()
-        pages.command(first, "START")
-        wait_for_readings(second, 2)
-        halt(pages, second)
-        stopped = count_of(first)
-        late = pages.connect()
-        start(pages, late, 2)
-        wait_until(lambda: count_of(first) >= stopped + 2, "readings on the first page again")
 
     def test_all_agree_whatever_others_do(self, fast_server: Server, pages: Pages) -> None:
         first, second = pages.connect(), pages.connect()
@@ -458,6 +444,9 @@ class Shared:
             shown = wait_until(lambda page=page: self.complete(page, expected), "every reading on every page")
             if page is not late:
                 assert len(shown) == len(expected)
+        # Anybody can start it again, for all.
+        pages.command(late, "START")
+        wait_for_readings(first, 2)
 
     def complete(self, page: Page, expected: list[list[float]]) -> list[list[float]] | None:
         """Return what the page shows once it has the last reading; it must be the end of `expected`."""
@@ -485,10 +474,17 @@ class Shared:
         rows = read_log(server.log)
         assert [list(row.values())[2:] for row in rows[: 6 * 4 : 4]] == received
 
-    def test_each_run_has_a_log_of_its_own(self, start_server: Starter, step: Step) -> None:
+    def test_each_run_that_reads_has_a_log_of_its_own(
+        self, start_server: Starter, step: Step, copied_folder: Path
+    ) -> None:
+        server = start_server(folder=copied_folder)
+        with step.connect("data"):
+            server.wait_for("Hello, client")
+        server.stop()
+        assert not (copied_folder / "logs").exists()
         contents = {}
         for _ in range(2):
-            server = start_server("--rate", "100")
+            server = start_server("--rate", "100", folder=copied_folder)
             with step.connect("data") as data, step.connect("control") as control:
                 step.ask(control, "START")
                 data.recv(timeout=30)
@@ -498,15 +494,6 @@ class Shared:
             contents[server.log] = server.log.read_text()
             assert len(read_log(server.log)) >= 1
         assert len(contents) == 2
-
-    def test_server_that_never_reads_leaves_no_log(
-        self, start_server: Starter, step: Step, copied_folder: Path
-    ) -> None:
-        server = start_server(folder=copied_folder)
-        with step.connect("data"):
-            server.wait_for("Hello, client")
-        server.stop()
-        assert not (copied_folder / "logs").exists()
 
     def test_killed_server_leaves_a_log_that_reads_back(self, start_server: Starter, step: Step) -> None:
         server = start_server("--rate", "1000")
@@ -571,7 +558,9 @@ class Shared:
 class Plot:
     """Steps 6 to 9: the live plot."""
 
-    def test_plot_is_drawn_in_light_and_dark(self, fast_server: Server, pages: Pages) -> None:
+    def test_plot_in_light_and_dark_fills_a_phone_and_a_desktop(
+        self, fast_server: Server, pages: Pages
+    ) -> None:
         page = pages.connect(color_scheme="light")
         start(pages, page, 10)
         expect(page.get_by_role("figure", name="Live plot")).to_be_visible()
@@ -580,11 +569,6 @@ class Plot:
         # The colours follow the system's, also while no reading arrives.
         page.emulate_media(color_scheme="dark")
         wait_until(lambda: page.evaluate(PAINTED, "#5cabff"), "the line in its colour for dark")
-
-    def test_plot_fills_a_phone_and_a_desktop(self, fast_server: Server, pages: Pages) -> None:
-        page = pages.connect()
-        start(pages, page, 1)
-        halt(pages, page)
         for width, height in [(390, 844), (1280, 800)]:
             page.set_viewport_size({"width": width, "height": height})
             page.wait_for_function(
@@ -660,7 +644,7 @@ class Buttons:
         for page in (first, second, late):
             expect_running(page, False)
 
-    def test_legend_has_name_unit_and_latest_value(
+    def test_legend_has_name_unit_and_latest_value_and_a_pause_is_a_gap(
         self, fast_server: Server, step: Step, pages: Pages
     ) -> None:
         page = pages.connect()
@@ -675,41 +659,17 @@ class Buttons:
         expect(legend).to_have_text(
             [re.compile(rf"{name}\s*{row[name]:g}\s*{unit}") for name, unit in units.items()]
         )
-
-    def test_pause_is_a_gap_in_the_line(self, fast_server: Server, pages: Pages) -> None:
-        page = pages.connect()
-        for _ in range(2):
-            start(pages, page, 3)
-            halt(pages, page)
-        assert page.evaluate("() => window.plots.at(-1).data[1].includes(null)")
+        before = count_of(page)
+        start(pages, page, 3)
+        assert before in page.evaluate(BREAKS)
 
 
 class SeveralFields:
     """Steps 8 and 9: JSON, sensor time, and lines to hide."""
 
-    def test_messages_are_json_with_the_time_of_the_reading(self, server: Server, step: Step) -> None:
-        before = time.time()
-        with step.connect("data") as data, step.connect("control") as control:
-            server.wait_for("Hello, client", count=2)
-            step.ask(control, "START")
-            reading = json.loads(data.recv(timeout=30))
-            step.ask(control, "STOP")
-        assert list(reading) == ["time", "x", "y", "z"]
-        assert before <= reading["time"] <= time.time()
-        row = read_log(server.log)[0]
-        assert reading == {"time": row["time_ns"] / 1e9, "x": row["x"], "y": row["y"], "z": row["z"]}
-
-    def test_drawn_against_the_sensors_time(self, fast_server: Server, pages: Pages) -> None:
-        page = pages.connect()
-        start(pages, page, 10)
-        halt(pages, page)
-        rows = [
-            [row["time_ns"] / 1e9, row["x"], row["y"], row["z"]] for row in read_log(fast_server.log)[::4]
-        ]
-        wait_until(lambda: page.evaluate(DRAWN_IN_SECONDS) == rows, "what is drawn is what is logged")
-
-    def test_lines_are_hidden_and_shown_from_the_legend(self, fast_server: Server, pages: Pages) -> None:
+    def test_drawn_by_the_sensors_time_and_hidden_on_demand(self, fast_server: Server, pages: Pages) -> None:
         page = pages.connect(color_scheme="light")
+        before = time.time()
         start(pages, page, 10)
         button = page.get_by_role("button", name=re.compile("^y "))
         for pressed in ("true", "false", "true"):
@@ -719,6 +679,12 @@ class SeveralFields:
             wait_for_readings(page, 2)
             assert page.evaluate(PAINTED, "#c2410c") is (pressed == "true")
             button.press("Enter")
+        halt(pages, page)
+        rows = [
+            [row["time_ns"] / 1e9, row["x"], row["y"], row["z"]] for row in read_log(fast_server.log)[::4]
+        ]
+        assert before <= rows[0][0] <= rows[-1][0] <= time.time()
+        wait_until(lambda: page.evaluate(DRAWN_IN_SECONDS) == rows, "what is drawn is what is logged")
 
     def test_same_page_with_another_sensor(self, start_server: Starter, pages: Pages) -> None:
         start_server("--sensor", "cpu", "--rate", "200")
@@ -753,23 +719,21 @@ class Programs:
 class NamedEvents(Programs):
     """Steps 10, 12 and 13: what every server of named events does, and its page with it."""
 
-    def test_page_connects_by_itself_and_comes_back(self, start_server: Starter, pages: Pages) -> None:
+    def test_page_at_any_port_connects_by_itself_and_comes_back(
+        self, start_server: Starter, pages: Pages
+    ) -> None:
         pages.errors_are_expected = True
-        server = start_server()
-        page = pages.connect()
-        expect(page.get_by_role("status")).to_have_text("Connected to localhost")
+        port = free_port()
+        server = start_server("--port", str(port))
+        assert f"Listening on port {port}" in server.output
+        assert f"On this device, open: http://localhost:{port}/" in server.output
+        page = pages.connect(f"http://localhost:{port}/")
+        expect(page.get_by_role("status")).to_have_text(f"Connected to localhost:{port}")
         server.stop()
         expect(page.get_by_role("status")).to_have_text(
             "Disconnected: the server has stopped (close code 1001). Waiting for the server…"
         )
-        start_server()
-        expect(page.get_by_role("status")).to_have_text("Connected to localhost")
-
-    def test_page_at_another_port(self, start_server: Starter, pages: Pages) -> None:
-        port = free_port()
-        server = start_server("--port", str(port))
-        assert f"On this device, open: http://localhost:{port}/" in server.output
-        page = pages.connect(f"http://localhost:{port}/")
+        start_server("--port", str(port))
         expect(page.get_by_role("status")).to_have_text(f"Connected to localhost:{port}")
 
     def test_bad_messages_get_an_error_and_nothing_else_changes(self, server: Server, step: Step) -> None:
@@ -794,15 +758,6 @@ class NamedEvents(Programs):
             assert "\x1b" not in server.output
             assert "failed" not in server.output
             next_event(other, "heartbeat")
-
-    def test_files_and_what_is_no_file(self, server: Server, step: Step) -> None:
-        page = request("GET", "/?from=a-bookmark")
-        assert page.body == (step.folder / "client.html").read_bytes()
-        script = request("GET", "/common/static/events.js")
-        assert script.headers["Content-Type"] == "text/javascript; charset=utf-8"
-        outside = ("/../README.md", "/common/static/../log.py", "/%2e")
-        for path in ("/nothing", "/server.py", "/client.html", *outside):
-            assert request("GET", path).status == 404, path
 
 
 def request(

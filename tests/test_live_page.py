@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import UserList
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from fractions import Fraction
@@ -58,9 +59,6 @@ def shown(client: ClientConnection) -> dict[str, Any]:
     return values["values"]
 
 
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="only POSIX has fork()")
-
-
 class TestLivePage:
     step = "test11"
 
@@ -73,10 +71,9 @@ class TestLivePage:
     def url(live_page: LivePage) -> str:
         return f"http://localhost:{live_page._server.port}/"
 
-    def open(self, live_page: LivePage, pages: Pages) -> Page:
-        page = pages.open(self.url(live_page))
-        expect(page.get_by_role("status")).to_contain_text("Connected to")
-        return page
+    @pytest.fixture
+    def page(self, live_page: LivePage, pages: Pages) -> Page:
+        return pages.connect(self.url(live_page))
 
     @contextlib.contextmanager
     def client(self, live_page: LivePage) -> Iterator[ClientConnection]:
@@ -85,8 +82,7 @@ class TestLivePage:
         with connect(url, proxy=None, close_timeout=1) as client:
             yield client
 
-    def test_elements_of_every_kind(self, live_page: LivePage, pages: Pages) -> None:
-        page = self.open(live_page, pages)
+    def test_elements_of_every_kind(self, live_page: LivePage, page: Page, pages: Pages) -> None:
         live_page.update(bar=37.5, meter=4, name="<b>x</b>", tick=True, choice="b", cell=0.25, picture=GIF)
         live_page.update(text="<b>bold</b>", title="Run 7", **{"outer-text": None})
         expect(page.locator("#text")).to_have_text("<b>bold</b>")
@@ -109,19 +105,15 @@ class TestLivePage:
         live_page.update(picture=memoryview(GIF), cell="last")
         expect(page.locator("#cell")).to_have_text("last")
         assert page.evaluate("picture.src").startswith("data:image/gif;base64,")
-
-    def test_element_that_takes_no_value_does_not_stop_the_others(
-        self, live_page: LivePage, pages: Pages
-    ) -> None:
+        assert pages.errors == []
+        # One that takes no value does not stop the others.
         pages.errors_are_expected = True
-        page = self.open(live_page, pages)
         for text in ("first", "second"):
             live_page.update(file="a/b", text=text)
             expect(page.locator("#text")).to_have_text(text)
         assert "accepts a filename" in pages.errors[0]
 
-    def test_numbers_of_every_kind(self, live_page: LivePage, pages: Pages) -> None:
-        page = self.open(live_page, pages)
+    def test_numbers_of_every_kind(self, live_page: LivePage, page: Page) -> None:
         float32 = SimpleNamespace(shape=(1, 1), dtype="torch.float32", item=lambda: 0.05000000074505806)
         for value, number, text in [
             (np.array([0.5]), 0.5, "0.5"),
@@ -146,9 +138,9 @@ class TestLivePage:
             assert page.evaluate("meter.value") == number, repr(value)
 
     def test_values_that_an_element_cannot_show_are_told_once(
-        self, live_page: LivePage, pages: Pages, capsys: pytest.CaptureFixture[str]
+        self, live_page: LivePage, page: Page, pages: Pages, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        page = self.open(live_page, pages)
+        unknown = "The page has no element with the id 'bra'"
         pages.errors_are_expected = True  # the page looks for the server that ends, if it has the time
         for number, (value, told) in enumerate(
             [
@@ -168,7 +160,7 @@ class TestLivePage:
         ):
             live_page._told.clear()
             for again in range(2):
-                live_page.update(meter=value, text=f"{number}, {again}")
+                live_page.update(meter=value, text=f"{number}, {again}", bra=again)
                 expect(page.locator("#text")).to_have_text(f"{number}, {again}")
             live_page.update(meter=None, text="next")
             expect(page.locator("#text")).to_have_text("next")
@@ -176,6 +168,7 @@ class TestLivePage:
             said = [line for line in output if line.startswith("The element with the id 'meter' ")]
             assert len(said) == (told is not None), (value, output)
             assert not said or told in said[0]
+            assert output.count(unknown) == (number == 0), output
         live_page.update(tick="False", choice="c", text="last")
         expect(page.locator("#text")).to_have_text("last")
         expect(page.locator("#tick")).not_to_be_checked()
@@ -188,7 +181,7 @@ class TestLivePage:
         self, live_page: LivePage, pages: Pages, capsys: pytest.CaptureFixture[str]
     ) -> None:
         live_page.update(text="x" * 500_000, cell="y" * 500_000, name="z")
-        page = self.open(live_page, pages)
+        page = pages.connect(self.url(live_page))
         expect(page.locator("#name")).to_have_value("z")
         lengths = "[text.textContent.length, cell.textContent.length]"
         wait_until(lambda: page.evaluate(lengths) == [500_000, 500_000], "all values are there")
@@ -215,8 +208,7 @@ class TestLivePage:
         assert values["text"] == "(This value has no text: RuntimeError.)"
         assert "The value for the id 'cell' has no text: ValueError" in printed(capsys)
 
-    def test_tracked_loops_within_one_another(self, live_page: LivePage, pages: Pages) -> None:
-        page = self.open(live_page, pages)
+    def test_tracked_loops_within_one_another(self, live_page: LivePage, page: Page) -> None:
         go_on, reached = threading.Event(), threading.Event()
 
         def loop() -> None:
@@ -243,18 +235,11 @@ class TestLivePage:
         expect(page.locator("#outer-text")).to_have_text("0 of 0 · took 0 s")
         assert page.evaluate("[outer.value, outer.max]") == [1, 1]
 
-    def test_tracked_items_of_which_nobody_can_tell_how_many_they_are(self, live_page: LivePage) -> None:
-        class Batches:
+    def test_total_that_is_given_or_that_nobody_knows(self, live_page: LivePage) -> None:
+        class Batches(UserList):
             def __len__(self) -> int:
                 raise TypeError("a stream has no length")
 
-            def __iter__(self) -> Iterator[int]:
-                return iter(range(3))
-
-        assert list(live_page.track(Batches(), id="outer")) == [0, 1, 2]
-        assert next(live_page.track(range(10**20), id="outer")) == 0
-
-    def test_total_that_is_given(self, live_page: LivePage) -> None:
         with self.client(live_page) as client:
             for total, begins in [
                 (10, "3 of 10 · "),
@@ -273,6 +258,8 @@ class TestLivePage:
                 assert (progress["count"], progress["total"]) == (3, 10 if total == 10 else 3)
             for total in (None, 10**400):
                 assert list(live_page.track("abc", id="outer", total=total)) == ["a", "b", "c"]
+        assert list(live_page.track(Batches("abc"), id="outer")) == ["a", "b", "c"]
+        assert next(live_page.track(range(10**20), id="outer")) == 0
         for wrong in (-1, float("nan"), "5", [5]):
             with pytest.raises(ValueError, match="its total is a number from 0 on"):
                 next(live_page.track("abc", id="inner", total=wrong))
@@ -301,7 +288,7 @@ class TestLivePage:
         pages.errors_are_expected = True
         live_page.update(bar=1, text="early")
         live_page.update(bar=2)
-        page = self.open(live_page, pages)
+        page = pages.connect(self.url(live_page))
         expect(page.locator("#text")).to_have_text("early")
         assert page.evaluate("bar.value") == 2
         page.reload()
@@ -326,8 +313,7 @@ class TestLivePage:
             # What comes next is the very last value, and only what has changed.
             assert next_event(slow, "values")["values"] == {"bar": 100_000}
 
-    def test_page_that_is_busy_catches_up_at_once(self, live_page: LivePage, pages: Pages) -> None:
-        page = self.open(live_page, pages)
+    def test_page_that_is_busy_catches_up_at_once(self, live_page: LivePage, page: Page) -> None:
         page.evaluate("""() => {
           window.changes = 0;
           new MutationObserver(() => changes++).observe(text, { childList: true });
@@ -357,23 +343,6 @@ class TestLivePage:
             for thread in threads:
                 thread.join()
 
-    def test_close_delivers_the_last_values_to_every_page(
-        self, live_page: LivePage, pages: Pages, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("common.live_page.CLOSE_TIMEOUT", 10)
-        pages.errors_are_expected = True
-        opened = [self.open(live_page, pages) for _ in range(3)]
-        live_page.update(text="the very last")
-        before = time.monotonic()
-        live_page.close()
-        assert time.monotonic() - before < 10
-        for page in opened:
-            expect(page.locator("#text")).to_have_text("the very last")
-            expect(page.get_by_role("status")).to_have_text("The run has ended.")
-        socket.create_server(("localhost", live_page._server.port)).close()
-        live_page.update(text="too late")
-        live_page.close()
-
     def test_page_that_comes_back_after_the_end_shows_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("common.live_page.CLOSE_TIMEOUT", 0.0)
         monkeypatch.setattr("common.live_page.RETURN_TIMEOUT", 20.0)
@@ -391,7 +360,9 @@ class TestLivePage:
             closing.join(10)
         assert not closing.is_alive()
 
-    def test_close_is_bounded_in_time(self, live_page: LivePage) -> None:
+    def test_close_is_bounded_in_time(self, live_page: LivePage, page: Page, pages: Pages) -> None:
+        pages.errors_are_expected = True  # the page looks for the server
+        # The one says what it shows, the other does not.
         with self.client(live_page) as client:
             live_page.update(text="unanswered")
             assert next_event(client, "values")["values"] == {"text": "unanswered"}
@@ -402,6 +373,7 @@ class TestLivePage:
             assert CLOSE_TIMEOUT - 0.2 <= time.monotonic() - before < CLOSE_TIMEOUT + 3
             other.join()
             before = time.monotonic()
+            live_page.update(text="too late")
             live_page.close()
             assert time.monotonic() - before < 1
 
@@ -430,17 +402,6 @@ class TestLivePage:
         assert "failed" not in output
         assert rf"The element with the id 'text' takes \x1b[31m\n{'x' * 188}" in output
 
-    def test_unknown_id_is_told_once(
-        self, live_page: LivePage, pages: Pages, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        page = self.open(live_page, pages)
-        for i in range(3):
-            live_page.update(bra=i, text=f"{i}")
-            expect(page.locator("#text")).to_have_text(f"{i}")
-        page.close()
-        live_page.close()
-        assert printed(capsys).count("The page has no element with the id 'bra'") == 1
-
     def test_address_is_printed_before_what_the_program_prints(
         self, own_page: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -454,11 +415,9 @@ class TestLivePage:
         with start(own_page, host="localhost", browser=False):
             assert "Listening on localhost" in "".join(lines)
 
-    def test_page_that_is_not_there(self) -> None:
+    def test_page_that_is_not_there_and_port_after_the_last(self, own_page: Path) -> None:
         with pytest.raises(FileNotFoundError, match=re.escape("nothing.html")):
             start("nothing.html")
-
-    def test_there_is_no_port_after_the_last(self, own_page: Path) -> None:
         with socket.create_server(("localhost", 65535)), pytest.raises(OSError, match="in use"):
             start(own_page, host="localhost", port=65535, browser=False)
 
@@ -538,7 +497,6 @@ page.update(text="before the end")
 input()
 """
 AGAIN = 'page = start("client.html")\npage.update(text="again")\ninput()\n'
-FORK = "import os, warnings\nwarnings.simplefilter('ignore')\n"
 
 
 STARTED = """
@@ -615,6 +573,12 @@ class TestPrograms:
             ("sys.exit(3)", "The run has ended.", 3),
             ("1 / 0", "The run has failed: ZeroDivisionError: division by zero", 1),
             ("with page: raise OSError('no disk')", "The run has failed: OSError: no disk", 1),
+            pytest.param(
+                "input()",
+                "The run has been interrupted.",
+                -signal.SIGINT,
+                marks=pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send"),
+            ),
         ],
     )
     def test_program_that_ends(
@@ -624,25 +588,20 @@ class TestPrograms:
         page = pages.connect()
         program.enter()
         expect(page.locator("#text")).to_have_text("the end")
+        if code == "input()":
+            program.process.send_signal(signal.SIGINT)
         expect(page.get_by_role("status")).to_have_text(how)
         assert program.wait_ended() == status
-
-    @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to another process")
-    def test_ctrl_c(self, run: Callable[..., Server], pages: Pages) -> None:
-        program = run(PROGRAM)
-        page = pages.connect()
-        expect(page.locator("#text")).to_have_text("before the end")
-        program.process.send_signal(signal.SIGINT)
-        expect(page.get_by_role("status")).to_have_text("The run has been interrupted.")
-        assert program.wait_ended() == -signal.SIGINT
         # The program's own traceback, and no other.
-        assert program.output.count("Traceback") == 1
+        assert program.output.count("Traceback") == (code != "sys.exit(3)")
 
-    @needs_fork
-    def test_forked_process_ends_without_the_page(self, run: Callable[..., Server], pages: Pages) -> None:
-        fork = (
-            FORK
-            + """
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="only POSIX has fork()")
+    def test_forked_process_ends_without_the_page_or_has_its_own(
+        self, run: Callable[..., Server], pages: Pages
+    ) -> None:
+        fork = """
+import os, warnings
+warnings.simplefilter('ignore')
 took = []
 for _ in range(3):
     before = time.monotonic()
@@ -653,21 +612,6 @@ for _ in range(3):
 # Each would wait for 2 s; a busy machine may hold up one of them for as long.
 page.update(text="soon" if min(took) < 2 else "late")
 input()
-"""
-        )
-        program = run(PROGRAM + fork)
-        page = pages.connect()
-        program.enter()
-        expect(page.locator("#text")).to_have_text("soon")
-        program.enter()
-        expect(page.get_by_role("status")).to_have_text("The run has ended.")
-        assert program.wait_ended() == 0
-
-    @needs_fork
-    def test_forked_process_has_a_page_of_its_own(self, run: Callable[..., Server], pages: Pages) -> None:
-        fork = (
-            FORK
-            + """
 child = os.fork()
 if child == 0:
     page = start("client.html", browser=False)
@@ -678,9 +622,10 @@ input()
 os.kill(child, 9)
 os.waitpid(child, 0)
 """
-        )
         program = run(PROGRAM + fork)
         page = pages.connect()
+        program.enter()
+        expect(page.locator("#text")).to_have_text("soon")
         program.enter()
         program.wait_for("Listening on", 2)
         other = pages.connect(f"http://localhost:{PORT + 1}/")
@@ -691,13 +636,16 @@ os.waitpid(child, 0)
         assert program.wait_ended() == 0
 
     def test_page_that_is_started_again(
-        self, run: Callable[..., Server], pages: Pages, browser_script: tuple[str, Path]
+        self, run: Callable[..., Server], pages: Pages, tmp_path: Path
     ) -> None:
+        # What stands for a browser writes the addresses that it is to open into a file.
+        opened, script = tmp_path / "opened.txt", tmp_path / "browser.py"
+        script.write_text(f"import sys; open({str(opened)!r}, 'a').write(sys.argv[1] + '\\n')")
+        browser = f'"{sys.executable}" "{script}" %s'
         # As a cell of a notebook that is run again, and then once more after its end.
-        command, opened = browser_script
         patient = "import common.live_page\ncommon.live_page.RETURN_TIMEOUT = 60.0\n"
         once_more = "page.close()\ninput()\n" + AGAIN.replace("again", "once more").removesuffix("input()\n")
-        program = run(patient + PROGRAM + AGAIN + once_more, BROWSER=command)
+        program = run(patient + PROGRAM + AGAIN + once_more, BROWSER=browser)
         wait_until(opened.exists, "the browser is opened")
         # It begins where the first has been, also if that was not the port that it asked for.
         page = pages.connect()
@@ -731,13 +679,6 @@ os.waitpid(child, 0)
         run(PROGRAM.removesuffix("input()\n") + other)
         expect(pages.connect().locator("#text")).to_have_text("before the end")
         expect(pages.connect(f"http://localhost:{PORT + 2}/").locator("#text")).to_have_text("other")
-
-    @pytest.fixture
-    def browser_script(self, tmp_path: Path) -> tuple[str, Path]:
-        """What stands for a browser, and the file into which it writes the addresses that it is to open."""
-        opened, script = tmp_path / "opened.txt", tmp_path / "browser.py"
-        script.write_text(f"import sys; open({str(opened)!r}, 'a').write(sys.argv[1] + '\\n')")
-        return f'"{sys.executable}" "{script}" %s', opened
 
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can be without a browser")
     def test_no_browser(self, run: Callable[..., Server], pages: Pages) -> None:

@@ -62,8 +62,9 @@ def in_python(path: str) -> Iterator[Found]:
         if call.func.attr == "compile":
             name = compiled.get(call)
             flags = names[name].flags if name else 0
-            used = [other.func for other in calls if isinstance(other.func.value, ast.Name)]
-            methods = {func.attr for func in used if func.value.id == name} & METHODS or METHODS
+            # Also where it is one of two, as in `(ONE if short else OTHER).match(text)`.
+            used = [other.func for other in calls if f"id='{name}'" in ast.dump(other.func.value)]
+            methods = {func.attr for func in used} & METHODS or METHODS
         yield Found(where, pattern, flags & ~re.UNICODE, tuple(sorted(methods)))
 
 
@@ -221,30 +222,25 @@ def check(found: Found) -> str:
     return next(filter(None, problems), "")
 
 
-@pytest.mark.parametrize("found", PYTHON, ids=lambda found: found.where)
-def test_patterns_in_python(found: Found) -> None:
+# A browser tries the ways to match a pattern as Python does, one after the other.
+@pytest.mark.parametrize("found", PYTHON + JAVASCRIPT, ids=lambda found: found.where)
+def test_patterns(found: Found) -> None:
     assert check(found) == ""
 
 
-@pytest.mark.parametrize("found", JAVASCRIPT, ids=lambda found: found.where)
-def test_patterns_in_javascript(found: Found) -> None:
-    """A browser tries the ways to match a pattern as Python does, one after the other."""
-    assert check(found) == ""
-
-
-# Patterns that are known to be slow: with them the tests above fail.
-SLOW = [
-    ("fullmatch", r"(a+)+b"),
-    ("fullmatch", r"(?:\w+|\d)*!"),
-    ("fullmatch", r"(\d+,?)+;"),
-    ("match", r"key: (\s*\w+\s*)*;"),
-    ("fullmatch", r"\d+\.?\d*x"),
-    ("search", r"[/?#].*$"),
-    ("sub", r"\s+$"),
-]
-
-
-@pytest.mark.parametrize(("method", "text"), SLOW)
+# With patterns that are known to be slow, the test above fails.
+@pytest.mark.parametrize(
+    ("method", "text"),
+    [
+        ("fullmatch", r"(a+)+b"),
+        ("fullmatch", r"(?:\w+|\d)*!"),
+        ("fullmatch", r"(\d+,?)+;"),
+        ("match", r"key: (\s*\w+\s*)*;"),
+        ("fullmatch", r"\d+\.?\d*x"),
+        ("search", r"[/?#].*$"),
+        ("sub", r"\s+$"),
+    ],
+)
 def test_slow_patterns_are_found(method: str, text: str) -> None:
     assert check(Found("here", text, 0, (method,)))
 

@@ -3,11 +3,10 @@
 import itertools
 import re
 import socket
-from collections.abc import Callable
 
 from playwright.sync_api import expect
 
-from tests.conftest import Pages
+from tests.conftest import Pages, Starter
 from tests.page import DRAWN_IN_SECONDS, wait_for_readings
 from tests.promises import (
     Acquisition,
@@ -42,7 +41,7 @@ class TestStep9(
 ):
     step = "test9"
 
-    def test_files_of_the_page(self, server: Server) -> None:
+    def test_files_of_the_page_and_nothing_else(self, server: Server) -> None:
         for path, (file, content_type) in FILES.items():
             content = (ROOT / file).read_bytes()
             got = request("GET", f"{path}?from=a-bookmark")
@@ -53,17 +52,6 @@ class TestStep9(
             assert (head.status, head.body) == (200, b"")
             assert head.headers["Content-Length"] == str(len(content))
             assert head.headers["Content-Type"] == got.headers["Content-Type"]
-
-    def test_page_needs_nothing_else(self, server: Server, pages: Pages) -> None:
-        page = pages.open()
-        loaded: list[str] = []
-        page.on("request", lambda request: loaded.append(request.url))
-        page.reload()
-        paths = {url.removeprefix(f"http://localhost:{PORT}") for url in loaded}
-        assert paths <= set(FILES)
-        assert paths >= {"/", "/common/static/style.css", "/common/static/plot.js"}
-
-    def test_anything_else_is_404(self, server: Server) -> None:
         for path in [
             "/nothing", "/server.py", "/client.html", "/logs", "/logs/", "/common/", "/common/static/",
             "/common/log.py", "/../README.md", "/common/static/../log.py", "/common/static/%2e%2e/log.py",
@@ -73,8 +61,6 @@ class TestStep9(
             assert response.status == 404, path
             assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
             assert response.body == b"Nothing here. The dashboard is at / and at /dashboard.\n"
-
-    def test_other_methods_are_405(self, server: Server) -> None:
         for method, body in itertools.product(
             ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "FOO"], [None, b"x" * 100_000]
         ):
@@ -82,6 +68,19 @@ class TestStep9(
             assert response.status == 405, method
             assert response.headers["Allow"] == "GET, HEAD"
             assert response.body == b"This server answers GET and HEAD only.\n"
+
+    def test_page_at_the_other_path_needs_nothing_else(self, server: Server, pages: Pages) -> None:
+        assert f"On this device, open: http://localhost:{PORT}/" in server.output
+        page = pages.open(f"http://localhost:{PORT}/dashboard")
+        loaded: list[str] = []
+        page.on("request", lambda request: loaded.append(request.url))
+        page.reload()
+        paths = {url.removeprefix(f"http://localhost:{PORT}") for url in loaded}
+        assert paths <= set(FILES)
+        assert paths >= {"/dashboard", "/common/static/style.css", "/common/static/plot.js"}
+        pages.button(page, "Connect").click()
+        pages.command(page, "START")
+        wait_for_readings(page, 2)
 
     def test_requests_that_the_library_would_hang_up_on(self, server: Server) -> None:
         for parts, status in [
@@ -96,17 +95,7 @@ class TestStep9(
                     client.sendall(part)
                 assert client.recv(4096).startswith(f"HTTP/1.1 {status} ".encode()), parts
 
-    def test_dashboard_path(self, server: Server, pages: Pages) -> None:
-        page = pages.connect(f"http://localhost:{PORT}/dashboard")
-        pages.command(page, "START")
-        wait_for_readings(page, 2)
-
-    def test_terminal_shows_the_addresses(self, server: Server) -> None:
-        assert f"On this device, open: http://localhost:{PORT}/" in server.output
-
-    def test_page_comes_back_after_the_server_restarts(
-        self, start_server: Callable[..., Server], pages: Pages
-    ) -> None:
+    def test_page_comes_back_after_the_server_restarts(self, start_server: Starter, pages: Pages) -> None:
         pages.errors_are_expected = True
         server = start_server("--rate", "200")
         first, second = pages.connect(), pages.connect()
