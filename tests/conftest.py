@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect
 
 from tests.browser import LAUNCH_ARGS, find_browser
+from tests.copies import Copy
 from tests.steps import between
 from tests.support import ROOT, Board, Server, Step, free_port, run, wait_until
 
@@ -130,6 +131,14 @@ def copied_folder(step: Step, tmp_path: Path) -> Path:
     shutil.copytree(step.folder, folder, ignore=shutil.ignore_patterns("logs"))
     shutil.copytree(ROOT / "common" / "static", tmp_path / "common" / "static")
     return folder
+
+
+@pytest.fixture
+def copy(step: Step, tmp_path: Path) -> Iterator[Copy]:
+    """A copy of the step and of `common`, for mistakes and other changes."""
+    copy = Copy(step.name, tmp_path)
+    yield copy
+    copy.close()
 
 
 @pytest.fixture

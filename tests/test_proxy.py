@@ -141,13 +141,6 @@ def step(request: pytest.FixtureRequest) -> Step:
     return Step(getattr(request, "param", "test9"))
 
 
-@pytest.fixture
-def copy(step: Step, tmp_path: Path) -> Iterator[Copy]:
-    copy = Copy(step.name, tmp_path)
-    yield copy
-    copy.close()
-
-
 def unverified() -> ssl.SSLContext:
     """Return a context that takes a certificate of anybody's own making."""
     context = ssl.create_default_context()
