@@ -19,7 +19,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 
-from common.clients import MAX_BACKLOG, send_to_all
+from common.clients import MAX_BACKLOG
 from common.console import drain
 from common.log import MAX_UNWRITTEN, Log
 from common.network import announce, lan_addresses, page_address
@@ -291,52 +291,43 @@ class TestReadings:
         run(check())
 
 
-class TestSendToAll:
-    @pytest.mark.parametrize("which", ["common", "test5"])
-    def test_client_that_reads_nothing_is_cut_off(
-        self, which: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("sys.argv", ["server.py"])
-        step5 = runpy.run_path(str(ROOT / "test5" / "server.py"))
+def test_client_that_reads_nothing_is_cut_off(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What test5 shows in full; test_events.py tries the same with send_to_all() of common."""
+    monkeypatch.setattr("sys.argv", ["server.py"])
+    step = runpy.run_path(str(ROOT / "test5" / "server.py"))
+    clients = step["clients"]["/data"]
 
-        def send(clients: set, message: str) -> None:
-            if which == "common":
-                send_to_all(clients, message)
-            else:  # test5 has a table of the clients of each path
-                step5["clients"]["/data"] = clients
-                step5["send_to_all"]("/data", message)
+    async def handler(connection: Any) -> None:
+        clients.add(connection)
+        try:
+            await connection.wait_closed()
+        finally:
+            clients.discard(connection)
 
-        async def check() -> None:
-            clients = set()
+    async def check() -> None:
+        async with serve(handler, "localhost", PORT, write_limit=MAX_BACKLOG, compression=None):
+            stalled = await asyncio.to_thread(raw_connection, buffer=4096)
+            async with connect(f"ws://localhost:{PORT}", proxy=None) as reader:
+                while len(clients) < 2:  # noqa: ASYNC110
+                    await asyncio.sleep(0)
+                message, received = "x" * 2**16, 0
+                while len(clients) == 2:
+                    assert received < 1000, "never cut off"
+                    step["send_to_all"]("/data", message)
+                    # The other client gets each message at once.
+                    async with asyncio.timeout(5):
+                        assert await reader.recv() == message
+                    received += 1
+                    held = max(client.transport.get_write_buffer_size() for client in clients)
+                    assert held <= MAX_BACKLOG + 2 * len(message)
+                (left,) = clients
+                assert left.remote_address == reader.local_address
+            stalled.close()
 
-            async def handler(connection: Any) -> None:
-                clients.add(connection)
-                try:
-                    await connection.wait_closed()
-                finally:
-                    clients.discard(connection)
-
-            async with serve(handler, "localhost", PORT, write_limit=MAX_BACKLOG, compression=None):
-                stalled = await asyncio.to_thread(raw_connection, buffer=4096)
-                async with connect(f"ws://localhost:{PORT}", proxy=None) as reader:
-                    while len(clients) < 2:  # noqa: ASYNC110
-                        await asyncio.sleep(0)
-                    message, received = "x" * 2**16, 0
-                    while len(clients) == 2:
-                        assert received < 1000, "never cut off"
-                        send(clients, message)
-                        # The other client gets each message at once.
-                        async with asyncio.timeout(5):
-                            assert await reader.recv() == message
-                        received += 1
-                        held = max(client.transport.get_write_buffer_size() for client in clients)
-                        assert held <= MAX_BACKLOG + 2 * len(message)
-                    (left,) = clients
-                    assert left.remote_address == reader.local_address
-                stalled.close()
-
-        run(check())
-        assert printed(capsys) == "Cut off a client that does not read what it is sent\n"
+    run(check())
+    assert printed(capsys) == "Cut off a client that does not read what it is sent\n"
 
 
 def test_lan_addresses_are_for_others() -> None:

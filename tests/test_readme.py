@@ -16,7 +16,7 @@ from playwright.sync_api import expect
 
 from tests.conftest import Pages, Starter
 from tests.copies import Copy
-from tests.page import wait_for_readings
+from tests.promises import start
 from tests.readme import HEADINGS, OF_STEP, README, SECTIONS, fences, part_of, plain, troubles
 from tests.steps import LISTED, STEPS, anchor
 from tests.support import PORT, ROOT, Server
@@ -251,8 +251,7 @@ class TestOwnSensor:
         copy.replace("server.py", '["accelerometer", "cpu"]', f'["accelerometer", "cpu", "{option}"]')
         copy.start("--sensor", option)
         page = pages.connect()
-        pages.command(page, "START")
-        wait_for_readings(page, 3)
+        start(pages, page, 3)
         legend = page.get_by_role("list", name="Legend").get_by_role("listitem")
         expect(legend).to_have_text([re.compile(field) for field in fields])
         values = legend.locator(".value").all_inner_texts()
@@ -287,8 +286,7 @@ class TestOwnRealSensor:
         server = start_server("--sensor", str(tmp_path / "my_sensor.py"))
         page = pages.connect()
         expect(page.get_by_role("region", name="Sensor")).to_contain_text("readings arrive")
-        pages.command(page, "START")
-        wait_for_readings(page, 3)
+        start(pages, page, 3)
         legend = page.get_by_role("list", name="Legend").get_by_role("listitem")
         # At most six digits, whatever the driver computes.
         expect(legend).to_have_text([re.compile(r"distance\s*\d{3}(\.\d{1,3})?\s*mm")])

@@ -154,11 +154,8 @@ class TestTroubles:
         def listens_at(*options: str) -> set[str]:
             server = copy.start("--listen-tcp", FEED, *options)
             server.wait_for("Programs send readings")
-            listening = [
-                connection.laddr
-                for connection in psutil.Process(server.process.pid).net_connections("tcp")
-                if connection.status == psutil.CONN_LISTEN
-            ]
+            connections = psutil.Process(server.process.pid).net_connections("tcp")
+            listening = [one.laddr for one in connections if one.status == psutil.CONN_LISTEN]
             server.kill()
             assert {address.port for address in listening} == {PORT, int(FEED)}
             return {address.ip for address in listening}
