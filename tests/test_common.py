@@ -19,7 +19,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 
-from common.clients import MAX_BACKLOG
+from common.clients import MAX_BACKLOG, send_to_all
 from common.console import drain
 from common.log import MAX_UNWRITTEN, Log
 from common.network import announce, lan_addresses, page_address
@@ -291,13 +291,14 @@ class TestReadings:
         run(check())
 
 
+@pytest.mark.parametrize("which", ["common", "test5"])
 def test_client_that_reads_nothing_is_cut_off(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    which: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What test5 shows in full; test_events.py tries the same with send_to_all() of common."""
     monkeypatch.setattr("sys.argv", ["server.py"])
-    step = runpy.run_path(str(ROOT / "test5" / "server.py"))
-    clients = step["clients"]["/data"]
+    step5 = runpy.run_path(str(ROOT / "test5" / "server.py"))
+    clients = step5["clients"]["/data"]  # test5 has a table of the clients of each path
+    send = partial(send_to_all, clients) if which == "common" else partial(step5["send_to_all"], "/data")
 
     async def handler(connection: Any) -> None:
         clients.add(connection)
@@ -315,7 +316,7 @@ def test_client_that_reads_nothing_is_cut_off(
                 message, received = "x" * 2**16, 0
                 while len(clients) == 2:
                     assert received < 1000, "never cut off"
-                    step["send_to_all"]("/data", message)
+                    send(message)
                     # The other client gets each message at once.
                     async with asyncio.timeout(5):
                         assert await reader.recv() == message
