@@ -149,6 +149,15 @@ def sent_so_far(client: ClientConnection) -> list[str]:
     return messages
 
 
+def received(client: ClientConnection, count: int) -> list[str]:
+    """Return the next messages, or fewer if no more come."""
+    messages: list[str] = []
+    with suppress(TimeoutError):
+        while len(messages) < count:
+            messages.append(client.recv(timeout=5))
+    return messages
+
+
 def is_wanted(saw: object, wanted: object) -> bool:
     if isinstance(wanted, re.Pattern):
         return bool(wanted.fullmatch(str(saw)))
