@@ -1,10 +1,8 @@
 """Fixtures: servers as processes, and pages in a real browser."""
 
-import contextlib
 import inspect
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,8 +12,9 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect
 
 from tests.browser import LAUNCH_ARGS, find_browser
+from tests.copies import Copy
 from tests.steps import between
-from tests.support import ROOT, Board, Server, Step, free_port, run, wait_until
+from tests.support import ROOT, Board, Server, Step, free_port, listening, run
 
 # Busy machines need more than Playwright's own 5 s now and then.
 expect.set_options(timeout=30_000)
@@ -138,6 +137,14 @@ def copied_folder(step: Step, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def copy(step: Step, tmp_path: Path) -> Iterator[Copy]:
+    """A copy of the step and of `common`, for mistakes and other changes."""
+    copy = Copy(step.name, tmp_path)
+    yield copy
+    copy.close()
+
+
+@pytest.fixture
 def board(tmp_path: Path) -> Iterator[Board]:
     """A microcontroller that is plugged in."""
     board = Board(tmp_path / "ttyUSB0")
@@ -222,24 +229,9 @@ def pages(browser: Browser, step: Step, start_server: object) -> Iterator[Pages]
 def web_server() -> Iterator[str]:
     """`python -m http.server` at the root of the repository, and its address."""
     port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-    def answers() -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-            return True
-        return False
-
-    try:
-        wait_until(answers, "the web server answers")
+    command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
+    with listening(command, port, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
         yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
 
 
 @pytest.fixture(autouse=True)

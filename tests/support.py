@@ -429,6 +429,28 @@ def flood(path: str) -> Iterator[socket.socket]:
         reset(client)
 
 
+@contextmanager
+def listening(command: list[str], port: int, **how: Any) -> Iterator[None]:
+    """Run a program that listens at a port of this machine, for as long as the block runs."""
+    process = subprocess.Popen(command, **how)
+
+    def listens() -> bool:
+        assert process.poll() is None, f"{command[0]} has ended"
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return True
+        return False
+
+    try:
+        wait_until(listens, f"{command[0]} listens")
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        finally:
+            process.kill()
+
+
 class Board:
     """A microcontroller: the other end of a pseudo-terminal, behind a name that it keeps."""
 

@@ -291,52 +291,44 @@ class TestReadings:
         run(check())
 
 
-class TestSendToAll:
-    @pytest.mark.parametrize("which", ["common", "test5"])
-    def test_client_that_reads_nothing_is_cut_off(
-        self, which: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("sys.argv", ["server.py"])
-        step5 = runpy.run_path(str(ROOT / "test5" / "server.py"))
+@pytest.mark.parametrize("which", ["common", "test5"])
+def test_client_that_reads_nothing_is_cut_off(
+    which: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["server.py"])
+    step5 = runpy.run_path(str(ROOT / "test5" / "server.py"))
+    clients = step5["clients"]["/data"]  # test5 has a table of the clients of each path
+    send = partial(send_to_all, clients) if which == "common" else partial(step5["send_to_all"], "/data")
 
-        def send(clients: set, message: str) -> None:
-            if which == "common":
-                send_to_all(clients, message)
-            else:  # test5 has a table of the clients of each path
-                step5["clients"]["/data"] = clients
-                step5["send_to_all"]("/data", message)
+    async def handler(connection: Any) -> None:
+        clients.add(connection)
+        try:
+            await connection.wait_closed()
+        finally:
+            clients.discard(connection)
 
-        async def check() -> None:
-            clients = set()
+    async def check() -> None:
+        async with serve(handler, "localhost", PORT, write_limit=MAX_BACKLOG, compression=None):
+            stalled = await asyncio.to_thread(raw_connection, buffer=4096)
+            async with connect(f"ws://localhost:{PORT}", proxy=None) as reader:
+                while len(clients) < 2:  # noqa: ASYNC110
+                    await asyncio.sleep(0)
+                message, received = "x" * 2**16, 0
+                while len(clients) == 2:
+                    assert received < 1000, "never cut off"
+                    send(message)
+                    # The other client gets each message at once.
+                    async with asyncio.timeout(5):
+                        assert await reader.recv() == message
+                    received += 1
+                    held = max(client.transport.get_write_buffer_size() for client in clients)
+                    assert held <= MAX_BACKLOG + 2 * len(message)
+                (left,) = clients
+                assert left.remote_address == reader.local_address
+            stalled.close()
 
-            async def handler(connection: Any) -> None:
-                clients.add(connection)
-                try:
-                    await connection.wait_closed()
-                finally:
-                    clients.discard(connection)
-
-            async with serve(handler, "localhost", PORT, write_limit=MAX_BACKLOG, compression=None):
-                stalled = await asyncio.to_thread(raw_connection, buffer=4096)
-                async with connect(f"ws://localhost:{PORT}", proxy=None) as reader:
-                    while len(clients) < 2:  # noqa: ASYNC110
-                        await asyncio.sleep(0)
-                    message, received = "x" * 2**16, 0
-                    while len(clients) == 2:
-                        assert received < 1000, "never cut off"
-                        send(clients, message)
-                        # The other client gets each message at once.
-                        async with asyncio.timeout(5):
-                            assert await reader.recv() == message
-                        received += 1
-                        held = max(client.transport.get_write_buffer_size() for client in clients)
-                        assert held <= MAX_BACKLOG + 2 * len(message)
-                    (left,) = clients
-                    assert left.remote_address == reader.local_address
-                stalled.close()
-
-        run(check())
-        assert printed(capsys) == "Cut off a client that does not read what it is sent\n"
+    run(check())
+    assert printed(capsys) == "Cut off a client that does not read what it is sent\n"
 
 
 def test_lan_addresses_are_for_others() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from common.drivers.collector import GROUP_TIMEOUT, MAX_GROUPS, MAX_NAMES, Collector, PassedOver, Sample
+from common.drivers.collector import GROUP_TIMEOUT, MAX_GROUPS, MAX_NAMES, Collector, Sample
 from common.drivers.lines import (
     ENDLESS_SECONDS,
     MAX_FIELDS,
@@ -195,11 +195,6 @@ class TestParseLine:
         with pytest.raises(MalformedReading) as caught:
             parse_line(text)
         assert len(str(caught.value)) < 400
-
-    def test_times_of_the_sender(self) -> None:
-        values = parse_line("v:1627551892444:1;1627551892555:2").values
-        assert [value.time_ms for value in values] == [1627551892444, 1627551892555]
-        assert parse_line("v:1").values[0].time_ms is None
 
     def test_whatever_arrives(self) -> None:
         rng = random.Random(15)
@@ -518,11 +513,6 @@ class TestBatches:
         found = self.ages(Collector({"x": "", "y": ""}), batch)
         assert [sample for sample, _ in found] == samples
         assert found[0][1] - found[1][1] == pytest.approx(0.005, abs=0.001)
-
-    def test_one_that_is_no_number_spoils_no_other(self) -> None:
-        collector = Collector({"v": ""})
-        found = list(collector.take(["v:1000:1;1005:nan;1010:3"]))
-        assert found == [PassedOver("v", "'nan' is no number"), {"v": 1}, {"v": 3}]
 
     def test_incomplete_readings_wait_only_a_moment(self) -> None:
         collector = Collector({"x": "", "y": ""})

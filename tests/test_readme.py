@@ -1,7 +1,6 @@
 """The README keeps its word: its commands run, its quotations are true, and its pictures and links exist."""
 
 import ast
-import contextlib
 import itertools
 import os
 import re
@@ -17,7 +16,7 @@ from playwright.sync_api import expect
 
 from tests.conftest import Pages, Starter
 from tests.copies import Copy
-from tests.page import wait_for_readings
+from tests.promises import start
 from tests.readme import HEADINGS, OF_STEP, README, SECTIONS, fences, part_of, plain, troubles
 from tests.steps import LISTED, STEPS, anchor
 from tests.support import PORT, ROOT, Server
@@ -66,13 +65,16 @@ def test_every_command_is_run_or_has_a_reason() -> None:
 
 
 @pytest.mark.parametrize(("folder", "command"), SERVERS, ids=[folder for folder, _ in SERVERS])
-def test_servers_start(folder: str, command: str) -> None:
+def test_servers_start_and_their_first_line_is_true(folder: str, command: str) -> None:
     server = Server(ROOT / folder, *command.split()[2:])
     try:
         server.wait_listening()
         server.stop()
     finally:
         server.process.kill()
+    for block in fences(OF_STEP[folder], "text"):
+        if command == "python server.py" and block.startswith("Listening on"):
+            assert server.lines[0] == block.splitlines()[0]
 
 
 @pytest.mark.skipif(not shutil.which("git"), reason="needs git")
@@ -176,19 +178,6 @@ def test_quotations_are_true(step: str) -> None:
         )
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_first_line_of_the_console_is_true(step: str) -> None:
-    blocks = [block for block in fences(OF_STEP[step], "text") if block.startswith("Listening on")]
-    for block in blocks:
-        server = Server(ROOT / step)
-        try:
-            server.wait_listening()
-            server.stop()
-        finally:
-            server.process.kill()
-        assert server.lines[0] == block.splitlines()[0]
-
-
 def texts_in(path: Path) -> Iterator[str]:
     """Return patterns of the texts in a Python file, in which each value may be anything."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -255,24 +244,20 @@ class TestOwnSensor:
         ("number", "name", "fields"),
         [(0, "Network", ["received.*kB", "sent.*kB"]), (1, "SlowThermometer", ["temperature.*°C"])],
     )
-    def test_own_sensor(
-        self, number: int, name: str, fields: list[str], tmp_path: Path, pages: Pages
-    ) -> None:
+    def test_own_sensor(self, number: int, name: str, fields: list[str], copy: Copy, pages: Pages) -> None:
         code = fences(SECTIONS["Your own sensor"], "python")[number]
         option = name.lower()
-        with contextlib.closing(Copy("test9", tmp_path)) as copy:
-            copy.replace("common/sensors.py", "import time\n", "import threading\nimport time\n")
-            copy.add_sensor(code, name)
-            copy.replace("server.py", '["accelerometer", "cpu"]', f'["accelerometer", "cpu", "{option}"]')
-            copy.start("--sensor", option)
-            page = pages.connect()
-            pages.command(page, "START")
-            wait_for_readings(page, 3)
-            legend = page.get_by_role("list", name="Legend").get_by_role("listitem")
-            expect(legend).to_have_text([re.compile(field) for field in fields])
-            values = legend.locator(".value").all_inner_texts()
-            assert all(re.fullmatch(r"\d+(\.\d+)?", value) for value in values)
-            page.close()
+        copy.replace("common/sensors.py", "import time\n", "import threading\nimport time\n")
+        copy.add_sensor(code, name)
+        copy.replace("server.py", '["accelerometer", "cpu"]', f'["accelerometer", "cpu", "{option}"]')
+        copy.start("--sensor", option)
+        page = pages.connect()
+        start(pages, page, 3)
+        legend = page.get_by_role("list", name="Legend").get_by_role("listitem")
+        expect(legend).to_have_text([re.compile(field) for field in fields])
+        values = legend.locator(".value").all_inner_texts()
+        assert all(re.fullmatch(r"\d+(\.\d+)?", value) for value in values)
+        page.close()
 
 
 def test_pandas_reads_a_log_as_the_section_of_test14_says(tmp_path: Path) -> None:
@@ -302,8 +287,7 @@ class TestOwnRealSensor:
         server = start_server("--sensor", str(tmp_path / "my_sensor.py"))
         page = pages.connect()
         expect(page.get_by_role("region", name="Sensor")).to_contain_text("readings arrive")
-        pages.command(page, "START")
-        wait_for_readings(page, 3)
+        start(pages, page, 3)
         legend = page.get_by_role("list", name="Legend").get_by_role("listitem")
         # At most six digits, whatever the driver computes.
         expect(legend).to_have_text([re.compile(r"distance\s*\d{3}(\.\d{1,3})?\s*mm")])

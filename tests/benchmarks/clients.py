@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 
-from tests.benchmarks.fanout import BROADCASTS, CLIENTS, SERVERS, pin
+from tests.benchmarks.fanout import BROADCASTS, CLIENTS, pin
 
 
 class Client(asyncio.Protocol):
@@ -63,8 +63,9 @@ class Client(asyncio.Protocol):
 
 
 async def main(name: str, port: int) -> None:
+    path = "/socket.io/?EIO=4&transport=websocket" if name == "python-socketio" else "/data"
     request = (
-        f"GET {SERVERS[name].path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
         "Connection: Upgrade\r\nUpgrade: websocket\r\n"
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )

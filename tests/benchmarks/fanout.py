@@ -10,7 +10,6 @@ import re
 import subprocess
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -27,29 +26,20 @@ INTERVAL = 0.008  # seconds from broadcast to broadcast, which leaves even the s
 TIMEOUT = 60
 
 
-@dataclass
-class Server:
-    """What a server of `tests.benchmarks.servers` does, and what its clients ask it for."""
-
-    does: str
-    path: str = "/data"
-
-
+# What each server of `tests.benchmarks.servers` does.
 SERVERS = {
-    "bare asyncio": Server("writes one ready-made frame to each transport: the limit"),
-    "test9": Server("its own server.py: logs 4 readings, sends 1 to all with common.clients.send_to_all()"),
-    "FastAPI": Server(
-        "on uvicorn with its default, the package websockets; await client.send_text() for each"
-    ),
-    "aiohttp": Server("await client.send_str() for each client"),
-    "Tornado": Server("client.write_message() for each client"),
-    "python-socketio": Server("on uvicorn; await sio.emit()", "/socket.io/?EIO=4&transport=websocket"),
+    "bare asyncio": "writes one ready-made frame to each transport: the limit",
+    "test9": "its own server.py: logs 4 readings, sends 1 to all with common.clients.send_to_all()",
+    "FastAPI": "on uvicorn with its default, the package websockets; await client.send_text() for each",
+    "aiohttp": "await client.send_str() for each client",
+    "Tornado": "client.write_message() for each client",
+    "python-socketio": "on uvicorn; await sio.emit()",
 }
 
 
 def run() -> list[Result]:
-    for name, server in SERVERS.items():
-        print(f"  {name:22}{server.does}")
+    for name, does in SERVERS.items():
+        print(f"  {name:22}{does}")
     packages = ["websockets", "fastapi", "uvicorn", "aiohttp", "tornado", "python-socketio"]
     print(" ", ", ".join(f"{name} {version(name)}" for name in packages))
 

@@ -9,7 +9,7 @@ import functools
 import re
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ class Look:
 
     def __init__(self, name: str, browser: Callable[[], Browser], tree: Path = ROOT) -> None:
         self.step = Step(name, tree)
+        self.connect, self.ask = self.step.connect, self.step.ask
         self.tree = tree
         self.found: list[str] = []
         self.servers: list[Server] = []
@@ -78,14 +79,6 @@ class Look:
     def page(self, **options: object) -> Page:
         """Open the step's page, connected to the server."""
         return self.pages.connect(**options)
-
-    def connect(self, role: str = "control") -> AbstractContextManager[ClientConnection]:
-        """Connect to the server without a browser."""
-        return self.step.connect(role)
-
-    def ask(self, control: ClientConnection, command: str) -> str:
-        """Send a command, and return the reply to it."""
-        return self.step.ask(control, command)
 
     def find(self, what: str, saw: object, wanted: object) -> None:
         """Note that something has been found, or tell the reader that it is not there yet.
@@ -153,6 +146,15 @@ def sent_so_far(client: ClientConnection) -> list[str]:
     with suppress(TimeoutError):
         while time.monotonic() < deadline:
             messages.append(client.recv(timeout=0))
+    return messages
+
+
+def received(client: ClientConnection, count: int) -> list[str]:
+    """Return the next messages, or fewer if no more come."""
+    messages: list[str] = []
+    with suppress(TimeoutError):
+        while len(messages) < count:
+            messages.append(client.recv(timeout=5))
     return messages
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.exercises import Look, exercise
 from tests.promises import hear
+from tests.promises_of_logs import hear_until
 from tests.support import Server
 
 
@@ -69,8 +70,7 @@ def test_2_client(look: Look) -> None:
         text = copy.read_bytes()
         copy.write_bytes(text[: text.rstrip().rfind(b",") + 1])
         before = len(readings())
-        while hear(control, "logged")["logged"] < before + 30:
-            pass
+        hear_until(control, before + 30)
         with running(client, folder):
             what = "more than 20 more lines when it runs again"
             look.wait(what, lambda: len(readings()) - before, lambda more: more > 20, timeout=20)

@@ -1,10 +1,10 @@
 """The exercises of test5. To see how far you are: pytest tests/exercises/test5.py"""
 
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
 
-from tests.exercises import Look, exercise
+from tests.exercises import Look, exercise, received
 from tests.support import PORT, read_log
 
 
@@ -34,21 +34,12 @@ def test_2_all_readings(look: Look) -> None:
         refused = [line for line in met(server.lines) if line.startswith("Refused")]
         look.find("no client refused that comes to /all", refused, [])
         look.find("a START that works", look.ask(control, "START"), "OK: started")
-        fourth = received(some, 3)
-        all_of_them = received(every, 12)
+        fourth = list(map(float, received(some, 3)))
+        all_of_them = list(map(float, received(every, 12)))
     server.wait_for("Logging to")
     rows = [row["temperature"] for row in read_log(server.log)]
     look.find("on /all, the first twelve readings of the log", all_of_them, rows[:12])
     look.find("on /data, every fourth", fourth, rows[:12:4])
-
-
-def received(client: ClientConnection, count: int) -> list[float]:
-    """Return the next readings, or fewer if no more come."""
-    readings = []
-    with suppress(TimeoutError):
-        while len(readings) < count:
-            readings.append(float(client.recv(timeout=5)))
-    return readings
 
 
 def met(lines: list[str]) -> list[str]:

@@ -5,7 +5,7 @@ import re
 from playwright.sync_api import Page
 from websockets.sync.client import ClientConnection
 
-from tests.exercises import Look, exercise
+from tests.exercises import Look, exercise, received
 from tests.page import count_of, wait_for_drawing
 
 
@@ -59,22 +59,12 @@ def test_2_pause(look: Look) -> None:
     wait_for_drawing(page)
     still = drawn(page)
     with look.connect("data") as other:
-        look.find("5 readings for another client meanwhile", received(other, 5), 5)
+        look.find("5 readings for another client meanwhile", len(received(other, 5)), 5)
     wait_for_drawing(page)
     look.find("the same readings on this page as before", drawn(page), still)
     resume.click()
     look.wait("more readings after Continue", lambda: drawn(page), lambda now: now != still)
     look.find("the button Pause again", pause.count(), 1)
-
-
-def received(client: ClientConnection, count: int) -> int:
-    """Return how many of so many readings a client gets."""
-    for number in range(count):
-        try:
-            client.recv(timeout=5)
-        except TimeoutError:
-            return number
-    return count
 
 
 def drawn(page: Page) -> str:

@@ -1,13 +1,8 @@
-"""Fixtures: the entry of the README that a test proves, and a copy of the step to make its mistake in."""
-
-from collections.abc import Iterator
-from pathlib import Path
+"""A fixture: the entry of the README that a test proves."""
 
 import pytest
 
-from tests.copies import Copy
 from tests.readme import Trouble, troubles
-from tests.support import Step
 
 
 @pytest.fixture
@@ -20,10 +15,3 @@ def entry(request: pytest.FixtureRequest) -> Trouble:
         f"not one; mend the README, or the mark of this test."
     )
     return found[0]
-
-
-@pytest.fixture
-def copy(step: Step, tmp_path: Path) -> Iterator[Copy]:
-    copy = Copy(step.name, tmp_path)
-    yield copy
-    copy.close()

@@ -10,7 +10,7 @@ from fractions import Fraction
 import pytest
 from playwright.sync_api import expect
 
-from tests.conftest import Pages, Starter
+from tests.conftest import Pages, Starter, shown
 from tests.copies import Copy
 from tests.promises import hear
 from tests.promises_of_logs import hear_until, record
@@ -34,8 +34,7 @@ class TestTroubles:
         expect(page.get_by_role("status")).to_contain_text("Trying again…")
         start_server()
         page.evaluate("() => window.dispatchEvent(new Event('online'))")
-        page.get_by_text("This is another run").wait_for()
-        entry.seen_in(page.locator("#notice").inner_text())
+        entry.seen_in(shown(page.locator("#notice"), "This is another run"))
         assert len(read_log(first.log)) > 0
 
     @trouble("`4,000 readings of this run")
@@ -50,10 +49,9 @@ class TestTroubles:
             server.wait_for("Logging to", count=2)
             copy.step.ask(control, "STOP")
         page = pages.connect()
-        notice = page.locator("#notice")
-        expect(notice).to_contain_text("not in the log any more")
+        notice = shown(page.locator("#notice"), "not in the log any more")
         gone = read_log(server.logs[-1], begins_late=True)[0]["seq"] - 1
-        entry.seen_in(notice.inner_text(), **{"4,000": f"{gone:,.0f}"})
+        entry.seen_in(notice, **{"4,000": f"{gone:,.0f}"})
         expect(page.locator("#missing")).to_have_text("0")
 
     @trouble("`ERROR: cannot write the log in logs")
@@ -80,14 +78,14 @@ class TestTroubles:
     @trouble("A spreadsheet shows `1.76723E+18`")
     def test_time_in_a_spreadsheet(self, start_server: Starter, step: Step, entry: Trouble) -> None:
         # The README's own time, shown in a cell as spreadsheets show what is too long for it.
-        (shown,) = set(re.findall(r"\d,(\d{19}),", part_of("test14", "How it works")))
-        entry.seen_in(f"{float(shown):.5E}")
+        (in_cell,) = set(re.findall(r"\d,(\d{19}),", part_of("test14", "How it works")))
+        entry.seen_in(f"{float(in_cell):.5E}")
         (formula,) = re.findall(r"`=(.*?)`", part_of("test14", "How it works"))
         per_day, *start = map(int, re.fullmatch(r"B2/(\d+)\+DATE\((\d+),(\d+),(\d+)\)", formula).groups())
         # A spreadsheet's date is a number of days; since 1900, it counts from this day.
         first_day = (date(*start) - date(1899, 12, 30)).days
         log = record(start_server, step, 100)
-        for time_ns in [int(shown), *(int(row["time_ns"]) for row in read_log(log))]:
+        for time_ns in [int(in_cell), *(int(row["time_ns"]) for row in read_log(log))]:
             # What it keeps: fifteen digits, as a floating-point number of double precision.
             cell = float(f"{time_ns:.14e}")
             result = cell / per_day + first_day

@@ -7,21 +7,12 @@ from playwright.sync_api import expect
 
 from tests.conftest import Pages, Starter, shown
 from tests.copies import Copy
-from tests.promises import hear
+from tests.promises_of_logs import hear_until
 from tests.readme import Trouble
 from tests.support import Server, Step, read_log
 from tests.troubleshooting import trouble
 
 NAME = "2026-01-01T00-00-00.000000"
-
-
-def record(server: Server, step: Step, readings: int) -> None:
-    """Record a run of at least so many readings, with a server that has been started, and stop the server."""
-    with step.connect("control") as control:
-        step.ask(control, "START")
-        while hear(control, "logged")["logged"] < readings:
-            pass
-    server.stop()
 
 
 def write_run(copy: Copy, readings: int, rate: int) -> None:
@@ -44,15 +35,18 @@ class TestTroubles:
         pages.errors_are_expected = True  # the page looks for the server while there is none
         first = start_server()
         page = pages.connect()
-        record(first, step, 1)
+        with step.connect("control") as control:
+            step.ask(control, "START")
+            hear_until(control, 1)
+        first.stop()
         expect(page.get_by_role("status")).to_contain_text("Trying again…")
         second = start_server()
         page.evaluate("() => window.dispatchEvent(new Event('online'))")
-        page.get_by_text("This is another run").wait_for()
+        notice = shown(page.locator("#notice"), "This is another run")
         with step.connect("data") as data:
             day, _, time = json.loads(data.recv(timeout=30))["run"].partition("T")
         began = f"{day} {time[:8].replace('-', ':')}"
-        entry.seen_in(page.locator("#notice").inner_text(), **{"2026-11-21 12:04:31": began})
+        entry.seen_in(notice, **{"2026-11-21 12:04:31": began})
         # The run before can be chosen.
         page.get_by_label("Run").select_option(first.log.stem)
         expect(page.locator("#count")).to_have_text(f"{len(read_log(first.log))} readings")

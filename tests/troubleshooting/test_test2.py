@@ -1,6 +1,6 @@
 """What can go wrong in test2."""
 
-from tests.conftest import Pages
+from tests.conftest import Pages, shown
 from tests.copies import Copy
 from tests.readme import Trouble
 from tests.support import Server
@@ -28,5 +28,4 @@ class TestTroubles:
     def test_small_letters(self, server: Server, pages: Pages, entry: Trouble) -> None:
         page = pages.connect()
         pages.command(page, "get_time")
-        page.get_by_label("Response").filter(has_text="ERROR").wait_for()
-        entry.seen_in(page.get_by_label("Response").inner_text())
+        entry.seen_in(shown(page.get_by_label("Response"), "ERROR"))

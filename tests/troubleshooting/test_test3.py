@@ -114,14 +114,8 @@ class TestTroubles:
         pages.connect()
 
     @trouble(f"`Port {PORT} is already in use")
-    def test_second_server(self, server: Server, copy: Copy, pages: Pages, entry: Trouble) -> None:
+    def test_second_server(self, server: Server, copy: Copy, entry: Trouble) -> None:
         second = copy.run()
         assert second.wait_ended() != 0
         entry.seen_in(second.output)
-        port = free_port()
-        third = copy.start("--port", f"{port}")
-        page = pages.open()
-        page.get_by_role("textbox", name="Server address").fill(f"localhost:{port}")
-        page.get_by_role("button", name="Connect").click()
-        third.wait_for("Hello, client")
-        expect(page.get_by_role("status")).to_have_text(f"Connected to localhost:{port}")
+        copy.start("--port", str(free_port()))

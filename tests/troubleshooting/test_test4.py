@@ -23,19 +23,6 @@ ONLY_SENDS = """\
 """
 
 
-def task_counts(copy: Copy) -> list[int]:
-    """Let ten clients come and leave, one after the other, and return how many tasks each has found."""
-    tasks = 'print("Hello, client, tasks:", len(asyncio.all_tasks()))'
-    copy.replace("server.py", 'print("Hello, client (data)")', tasks)
-    server = copy.start()
-    for number in range(1, 11):
-        with copy.step.connect("data"):
-            server.wait_for("Hello, client", count=number)
-        server.wait_for("Bye, client (data)", count=number)
-    server.kill()
-    return [int(line.rpartition(" ")[2]) for line in server.lines if line.startswith("Hello")]
-
-
 def ask_for_readings(copy: Copy, server: Server) -> None:
     """Start the acquisition, and see to it that no reading arrives."""
     with copy.step.connect("data") as data, copy.step.connect() as control:
@@ -78,7 +65,14 @@ class TestTroubles:
     def test_sender_that_nobody_cancels(self, copy: Copy, entry: Trouble, is_cancelled: bool) -> None:
         if not is_cancelled:
             copy.replace("server.py", "        sender.cancel()\n", "")
-        counts = task_counts(copy)
+        tasks = 'print("Hello, client, tasks:", len(asyncio.all_tasks()))'
+        copy.replace("server.py", 'print("Hello, client (data)")', tasks)
+        server = copy.start()
+        for number in range(1, 11):
+            with copy.step.connect("data"):
+                server.wait_for("Hello, client", count=number)
+            server.wait_for("Bye, client (data)", count=number)
+        counts = [int(line.rpartition(" ")[2]) for line in server.lines if line.startswith("Hello")]
         assert (counts[-1] < counts[0] + 9) == is_cancelled, counts
 
     @trouble("No reading arrives, and no error appears either")

@@ -5,7 +5,8 @@ from playwright.sync_api import Page, expect
 
 from tests.conftest import Pages, shown
 from tests.copies import Copy
-from tests.page import GAPS, wait_for_readings
+from tests.page import GAPS
+from tests.promises import start
 from tests.readme import Trouble
 from tests.troubleshooting import trouble
 
@@ -59,8 +60,7 @@ class TestTroubles:
             entry.seen_in(error, "NaN")
         else:
             assert missing in entry.quotes
-            pages.command(page, "START")
-            wait_for_readings(page, 2)
+            start(pages, page, 2)
             assert page.evaluate(GAPS) == 1
 
     @trouble("`ERROR: unknown command '[object Object]'")

@@ -11,7 +11,8 @@ from playwright.sync_api import Error, expect
 from common.http import REQUEST_TIMEOUT
 from tests.conftest import Pages, Starter, shown
 from tests.copies import Copy
-from tests.page import GAPS, count_of, wait_for_readings
+from tests.page import GAPS, count_of
+from tests.promises import start
 from tests.readme import SECTIONS, Trouble, fences
 from tests.support import PORT, Server, free_port
 from tests.troubleshooting import trouble
@@ -41,16 +42,14 @@ class TestTroubles:
         pages.errors_are_expected = True  # the browser notes each attempt
         server = start_server("--rate", "100")
         page = pages.connect()
-        pages.command(page, "START")
-        wait_for_readings(page, 2)
+        start(pages, page, 2)
         server.stop()
         expect(page.get_by_role("status")).to_contain_text("Trying again")
         before = count_of(page)
         again = start_server("--rate", "100")
         expect(page.get_by_role("button", name="Start")).to_be_enabled()
         assert count_of(page) == before
-        pages.command(page, "START")
-        wait_for_readings(page, 2)
+        start(pages, page, 2)
         assert server.log != again.log
 
     @trouble(f"`Disconnected: nothing heard from 192.168.1.20:{PORT} for 5 seconds.")
@@ -166,8 +165,7 @@ class TestOwnSensor:
         self.name(copy)
         server = copy.start("--sensor", "network", "--rate", "100")
         page = pages.connect()
-        pages.command(page, "START")
-        wait_for_readings(page, 2)
+        start(pages, page, 2)
         assert page.evaluate(GAPS) == 1
         assert "the line has a gap, and the log says `None`" in self.text
         assert server.log.read_text(encoding="utf-8").splitlines()[1].endswith(",None,None")
