@@ -59,6 +59,13 @@ def shown(client: ClientConnection) -> dict[str, Any]:
     return values["values"]
 
 
+class Bad(Exception):
+    """What has no text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
 class TestLivePage:
     step = "test11"
 
@@ -197,10 +204,6 @@ class TestLivePage:
     def test_value_that_has_no_text_is_told_and_takes_no_other_with_it(
         self, live_page: LivePage, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        class Bad:
-            def __str__(self) -> str:
-                raise RuntimeError
-
         with self.client(live_page) as client:
             live_page.update(self=0, before=1, text=Bad(), cell=10**5000, after=2)
             values = next_event(client, "values")["values"]
@@ -476,10 +479,6 @@ class TestRate:
 
 
 def test_how_a_run_has_ended_in_words() -> None:
-    class Bad(Exception):
-        def __str__(self) -> str:
-            raise RuntimeError
-
     noted = ValueError("too hot")
     noted.add_note("See the log.")
     assert _how_it_ended(noted) == "The run has failed: ValueError: too hot"

@@ -52,7 +52,7 @@ class Feed:
     """A program that sends readings as JSON lines."""
 
     def __init__(self, port: int, buffer: int | None = None) -> None:
-        self.socket = socket.socket()
+        self.port, self.socket = port, socket.socket()
         if buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self.socket.settimeout(20)
@@ -81,20 +81,16 @@ StartFeed = Callable[..., tuple[Server, Feed]]
 @pytest.fixture
 def start_feed(start_server: Starter) -> Iterator[StartFeed]:
     """Start the server without its simulated sensors, and a program that sends readings to it."""
-    feeds = []
 
     def start(*options: str, port: int | None = None) -> tuple[Server, Feed]:
         port = port or free_port()
         # A machine that is busy with other tests must not make a sensor silent.
         server = start_server("--listen-tcp", str(port), *(options or ["--silent-after", "60"]))
         server.wait_for(f"Programs send readings to port {port}, as JSON lines")
-        feeds.append(Feed(port))
-        feeds[-1].port = port
-        return server, feeds[-1]
+        return server, stack.enter_context(contextlib.closing(Feed(port)))
 
-    yield start
-    for feed in feeds:
-        feed.close()
+    with ExitStack() as stack:
+        yield start
 
 
 @pytest.fixture
@@ -119,6 +115,17 @@ def connect_without_plot(pages: Pages) -> Page:
 def points(page: Page) -> dict[str, list[float | None]]:
     """Return the values in the figure, by sensor."""
     return dict(page.evaluate("(plot.data ?? []).map((trace) => [trace.meta.sensor_id, [...trace.y]])"))
+
+
+def latest_tick(page: Page) -> float:
+    """Return the latest time that is written at the axis, in seconds of the day."""
+    hours, minutes, seconds = map(float, page.locator("#plot .xtick text").last.text_content().split(":"))
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def now_in(zone: float) -> float:
+    """Return the time of day in a time zone, so many hours ahead of Greenwich, in seconds."""
+    return (time.time() + zone * 3600) % 86400
 
 
 def wait_drawn(page: Page, sensor_id: str, count: int) -> None:
@@ -471,8 +478,7 @@ class TestStep13(Console, NamedEvents):
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         seconds = "plot._fullLayout.xaxis.range.map((t) => new Date(t) / 1000)"
         wait_until(lambda: abs((r := page.evaluate(seconds))[1] - r[0] - 300) < 20, "five minutes")
-        hours, minutes, seconds = map(float, page.locator("#plot .xtick text").last.text_content().split(":"))
-        late = ((time.time() / 3600 + 9 - hours) * 3600 - minutes * 60 - seconds) % 86400
+        late = (now_in(9) - latest_tick(page)) % 86400
         assert late < 300 or late > 86400 - 60, "the latest time at the axis is not that of Tokyo"
         colour = "getComputedStyle(document.querySelector('.xtick text')).fill"
         for scheme, ink in (("dark", "rgb(232, 237, 242)"), ("light", "rgb(23, 32, 42)")):
