@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, Playwright, expect
 
 from tests.browser import LAUNCH_ARGS
 from tests.conftest import Pages, Starter
-from tests.page import GAPS, ROWS, count_of, wait_for_readings
+from tests.page import GAPS, HIDE, ROWS, count_of, wait_for_readings
 from tests.promises import stop
 from tests.steps import PART_I, PART_II, PART_III, kept_by
 from tests.support import PORT, ROOT, Server, Step, gaps_in, rows_of, wait_until
@@ -269,9 +269,11 @@ def test_client_that_reads_nothing_is_cut_off(start_server: Starter, pages: Page
     )  # fmt: skip
     with contextlib.closing(stalled.stdin):
         server.wait_for("Hello, client", count=3)
+        page.evaluate(HIDE)  # what comes so fast takes long to draw
         pages.command(page, "START")
         server.wait_for("Cut off a client that does not read what it is sent", timeout=40)
         server.wait_for("Bye, client (data)")
+        page.evaluate("() => showAgain()")
         wait_for_readings(page, 1000)
         expect(page.get_by_role("status")).to_have_text(f"Connected to {SERVER_ADDRESS}")
     stalled.wait()

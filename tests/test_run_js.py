@@ -392,7 +392,10 @@ def any_of(point: tuple[float | None, ...]) -> bool:
     return any(value is not None for value in point[1:])
 
 
-@pytest.mark.parametrize("seed", range(40))
+# A few runs find nearly all that can be wrong; --all tries more.
+@pytest.mark.parametrize(
+    "seed", [*range(15), *(pytest.param(seed, marks=pytest.mark.with_all) for seed in range(15, 40))]
+)
 def test_run(page: Page, seed: int) -> None:
     told = Told(page, seed)
     while told.to_come:
