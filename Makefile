@@ -12,6 +12,9 @@ SECONDS := 60
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# The tests start Python a thousand times, so it may keep what it has compiled, even where a shell forbids it.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: dashboard check check-python check-javascript test test-all soak bench screenshots site clean
 
 dashboard: .venv/installed
