@@ -26,6 +26,7 @@ import pytest
 from common.runs import recorder as module
 from common.runs import writer
 from common.runs.files import read_info
+from common.runs.index import Index
 from common.runs.recorder import Recorder
 from common.runs.recording import MAX_FIELDS, Recording, recordings
 from common.runs.repair import repair
@@ -560,6 +561,28 @@ class TestDisks:
             await until(lambda: False in synced, "it is taken away")
             add(log, 2)
             await until(lambda: True in synced, "the new one is on the disk")
+        assert not any("cannot write" in error for error in heard if error)
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be deleted there")
+    async def test_a_log_that_is_taken_away_while_it_is_put_into_the_index(
+        self, tmp_path: Path, monkeypatch: Patch
+    ) -> None:
+        heard: list[str | None] = []
+        update = Index.update
+        async with recording_in(tmp_path, changed=lambda: heard.append(log.error)) as log:
+            add(log, 1)
+            await log.more_than(0)
+
+            def fail(index: Index, begin: int, end: int) -> None:
+                log.path.unlink()
+                monkeypatch.setattr(Index, "update", update)
+                raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+            monkeypatch.setattr(Index, "update", fail)
+            await until(lambda: log._loss, "noticed")
+            add(log, 2)
+            await until(lambda: log.reader.index and log.reader.index._rows == 1, "in the new one's index")
+        assert log._loss in heard
         assert not any("cannot write" in error for error in heard if error)
 
     @pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be deleted there")

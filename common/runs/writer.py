@@ -207,6 +207,8 @@ class LogWriter:
                 try:
                     work()
                 except Exception as problem:
+                    if self._is_taken_away():
+                        continue  # the next turn says so
                     if error is None and work == self._put_into_index:
                         place = f"the index of {self.place}, which is written"
                     error = error or problem
@@ -241,7 +243,7 @@ class LogWriter:
         new = LogFile(path.with_name(f"{datetime.now().strftime(NAME)}.csv"), self._header)
         new.gone, new.loss = gone, f"ERROR: {text}"
         new.gone_to = int(self._unwritten.partition(b",")[0]) - 1 if self._unwritten else self._taken
-        self.log = new
+        self.log, self._index_error = new, None
         # Whoever reads it meanwhile finds nothing, rather than a place of one file in another one.
         old.reader.end = old.reader.begin
         old.close()
@@ -308,8 +310,8 @@ class LogWriter:
                     self._write_info(self.log.reader.path)
                 self._sync_error = None
             except Exception as error:
-                if log is not self.log:
-                    continue  # it was taken away
+                if log is not self.log or self._is_taken_away():
+                    continue
                 self._sync_error = error
                 self._wake.set()
                 if is_closed:
@@ -318,6 +320,11 @@ class LogWriter:
                 log.reader.index.commit()
 
     # In either of them.
+
+    def _is_taken_away(self) -> bool:
+        with suppress(OSError):
+            return self.log.taken_away() is not None
+        return False
 
     def _write_info(self, path: Path, without: tuple[str, ...] = ()) -> None:
         with self._lock:
