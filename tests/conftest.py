@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect
 
+from tests import forked
 from tests.browser import LAUNCH_ARGS, find_browser
 from tests.copies import Copy
 from tests.steps import between
@@ -77,6 +78,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "with_all: tried with --all alone")
+    forked.enabled &= not config.getoption("--all")
     # Where several processes share the tests, each uses what the first of them has found.
     config.browser_path = os.environ.get("TESTS_BROWSER") or find_browser()
     os.environ["TESTS_BROWSER"] = config.browser_path or ""
@@ -100,7 +102,7 @@ def start_server(step: Step) -> Iterator[Starter]:
     servers: list[Server] = []
 
     def start(*options: str, folder: Path = step.folder, **how: object) -> Server:
-        server = Server(folder, *options, **how)
+        server = Server(folder, *options, at_once=True, **how)
         servers.append(server)
         server.wait_listening()
         return server

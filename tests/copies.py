@@ -72,7 +72,7 @@ class Copy:
 
     def start(self, *options: str, **how: object) -> Server:
         """Run the step's server, and wait until it listens."""
-        server = self.run(*options, **how)
+        server = self.run(*options, at_once="environment" not in how, **how)
         server.wait_listening()
         return server
 

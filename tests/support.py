@@ -29,6 +29,7 @@ from websockets.sync.client import ClientConnection, connect
 from common.console import drain
 from tests import PORT as PORT
 from tests import ROOT as ROOT
+from tests import forked
 
 # Started with `&` in a script, this process ignores Ctrl-C, and so would every server that it starts.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -130,7 +131,7 @@ class Disk:
 
 
 class Server:
-    """`python server.py`, run in the folder of a step as a reader runs it."""
+    """`python server.py`, run in the folder of a step as a reader runs it; or, `at_once`, the like of it."""
 
     def __init__(
         self,
@@ -139,6 +140,7 @@ class Server:
         prefix: tuple[str, ...] = (),
         environment: dict[str, str] | None = None,
         command: str = "server.py",
+        at_once: bool = False,
         **how: object,
     ) -> None:
         self.folder = folder
@@ -152,16 +154,20 @@ class Server:
             # What a program opens in "the browser" opens nothing.
             "BROWSER": f'"{sys.executable}" -c pass %s',
         }
-        self.process = subprocess.Popen(
-            [*prefix, sys.executable, command, *options],
-            cwd=folder,
-            env=os.environ | for_tests | (environment or {}),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            creationflags=getattr(subprocess, "CREATE_NEW_CONSOLE", 0),
-            **how,
-        )
+        variables = os.environ | for_tests | (environment or {})
+        if at_once and forked.enabled and not prefix and not how:
+            self.process = forked.Process(folder, options, variables)
+        else:
+            self.process = subprocess.Popen(
+                [*prefix, sys.executable, command, *options],
+                cwd=folder,
+                env=variables,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+                creationflags=getattr(subprocess, "CREATE_NEW_CONSOLE", 0),
+                **how,
+            )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 

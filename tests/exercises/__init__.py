@@ -56,7 +56,8 @@ class Look:
 
     def start(self, *options: str) -> Server:
         """Start the server as the reader does, and wait until it listens."""
-        server = Server(self.step.folder, *options, environment={"PYTHONPATH": str(self.tree)})
+        here = {"PYTHONPATH": str(self.tree)}
+        server = Server(self.step.folder, *options, environment=here, at_once=True)
         self.servers.append(server)
         try:
             server.wait_listening()
