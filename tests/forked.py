@@ -45,7 +45,7 @@ def _run(output: Connection, folder: Path, options: list[str], environment: dict
     os.environ.update(environment)
     os.chdir(folder)
     sys.argv[1:] = options
-    sys.path[:0] = [str(folder), environment.get("PYTHONPATH", "")]
+    sys.path[:0] = [str(folder), *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
     try:
         runpy.run_path(str(folder / "server.py"), run_name="__main__")
     except Exception:
