@@ -67,10 +67,9 @@ class CarefulConnection(ServerConnection):
 
     def send_data(self) -> None:
         # All at once: from Python 3.12 on, each write takes as long as there are others that still wait.
-        if len(writes := self.protocol.data_to_send()) > 1:
+        if len(writes := self.protocol.writes) > 1:
             end = [b""] if b"" in writes else []
-            writes = [b"".join(writes), *end]
-        self.protocol.writes = writes
+            self.protocol.writes = [b"".join(writes), *end]
         super().send_data()
 
     def connection_lost(self, exc: Exception | None) -> None:

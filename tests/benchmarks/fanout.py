@@ -29,6 +29,7 @@ TIMEOUT = 60
 # What each server of `tests.benchmarks.servers` does.
 SERVERS = {
     "bare asyncio": "writes one ready-made frame to each transport: the limit",
+    "websockets": "its broadcast() alone, on which test9 is built",
     "test9": "its own server.py: logs 4 readings, sends 1 to all with common.clients.send_to_all()",
     "FastAPI": "on uvicorn with its default, the package websockets; await client.send_text() for each",
     "aiohttp": "await client.send_str() for each client",
@@ -61,7 +62,8 @@ def run() -> list[Result]:
         print(f"  {name:24}{medians[name]:9.1f}{medians[name] / limit:22.2f}   {spread}")
 
     # Equal servers differ by up to a tenth from one bench to the next: that much is level.
-    factors = {"bare asyncio": 1.6, "FastAPI": 1.1, "Tornado": 0.7, "python-socketio": 0.7}
+    # Bare asyncio has no factor: its time is the system's for a write, which varies twofold by machine.
+    factors = {"websockets": 1.4, "FastAPI": 1.1, "Tornado": 0.7, "python-socketio": 0.7}
     return [
         at_most(f"fan-out: test9 against {rival}", medians["test9"] / medians[rival], factor, "times", ".2f")
         for rival, factor in factors.items()

@@ -76,6 +76,22 @@ async def bare_asyncio() -> None:
     await server.serve_forever()
 
 
+async def websockets() -> None:
+    from websockets.asyncio.server import ServerConnection, broadcast, serve
+
+    clients = set()
+
+    async def handler(connection: ServerConnection) -> None:
+        clients.add(connection)
+        await connection.wait_closed()
+        clients.discard(connection)
+
+    async with serve(handler, sock=listen()):
+        async for number in ticks(clients):
+            broadcast(clients, MESSAGES[number])
+        await asyncio.Event().wait()
+
+
 async def test9() -> None:
     """All of test9's `main()` with its own options; only the readings come at the pace of the benchmark."""
     server = load(ROOT / "test9" / "server.py", "--host", "127.0.0.1", "--port", str(free_port()))
