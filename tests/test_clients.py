@@ -160,6 +160,29 @@ def test_pings_whose_answers_are_read_are_no_flood_however_many(capsys: pytest.C
     assert "Cut off" not in printed(capsys)
 
 
+def test_answers_to_what_comes_together_are_sent_together() -> None:
+    sent = []
+
+    async def handler(connection: ServerConnection) -> None:
+        transport = connection.transport
+        write, write_eof = transport.write, transport.write_eof
+        transport.write = lambda data: (sent.append(bytes(data)), write(data))
+        transport.write_eof = lambda: (sent.append("the end"), write_eof())
+        await connection.send("ready")
+        await connection.wait_closed()
+
+    def check() -> None:
+        with raw_connection("/") as client:
+            assert client.recv(100).endswith(b"ready")
+            client.sendall(PING * 100 + frame(8, struct.pack("!H", 1000)))
+            while client.recv(2**16):
+                pass
+
+    serve_and(check, CarefulConnection, handler)
+    ready, close = b"\x81\x05ready", b"\x88\x02\x03\xe8"
+    assert sent == [ready, b"\x8a\x00" * 100 + close, "the end"]
+
+
 def test_client_that_has_taken_all_is_looked_at_no_more() -> None:
     ended = []
 
